@@ -1,0 +1,7 @@
+//! Tables as files: Iceberg metadata, data files, position deletes, the key index, the sink of the change path, and consistent views for readers.
+//!
+//! The only crate that knows the `iceberg` crate. It never asks a source anything and never runs SQL.
+
+mod view;
+
+pub use view::{ColumnStats, HotBatch, LakeView, TableView, ViewFile};

@@ -1,0 +1,2 @@
+//! lakebox.
+fn main() {}

@@ -1,0 +1,11 @@
+//! The seams `Source`, `Transform` and `Sink`, and the one loop between them: read, transform, write, settle, acknowledge.
+//!
+//! This crate knows no source, no file format and no plugin. It never acknowledges a cursor that the sink has not called durable.
+
+mod error;
+mod seam;
+
+pub use error::{Decision, Error, Kind, decide};
+pub use seam::{
+    BoundaryInfo, CommitTicket, DeadLetter, Durable, Event, Sink, SnapshotProgress, Source, SourceStatus, Transform, Transformed,
+};
