@@ -1,1 +1,31 @@
-//! catalog.
+//! Everything lakebox remembers: table pointers, source cursors, what pipelines are meant to do, model runs, saved queries, settings.
+//!
+//! The heart is [`Catalog::commit`]: one database transaction moves any number of table pointers and a source's cursor, each by
+//! compare-and-set, and is durable when it returns. The catalog is SQLite in a file, or PostgreSQL where several processes share it.
+//!
+//! This crate knows no file format, never reads a data or metadata file, and never gives a cursor away that a commit has not stored.
+
+mod catalog;
+mod claim;
+mod commit;
+mod cursors;
+mod database;
+mod error;
+mod model_runs;
+mod model_states;
+mod open;
+mod pipelines;
+mod saved_queries;
+mod settings;
+mod tables;
+
+pub use catalog::{Catalog, Snapshot};
+pub use claim::Claim;
+pub use commit::{Commit, CursorSwap, PointerSwap};
+pub use cursors::StoredCursor;
+pub use error::{Error, Kind, Moved};
+pub use model_runs::{ModelRun, RunEnd, RunState};
+pub use model_states::ModelState;
+pub use pipelines::{Desired, PipelineRecord};
+pub use saved_queries::SavedQuery;
+pub use tables::TableRecord;

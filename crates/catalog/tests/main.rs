@@ -1,0 +1,1 @@
+//! The catalog against real SQLite files and a real PostgreSQL.
