@@ -2,6 +2,7 @@
 //!
 //! The only crate that knows the `iceberg` crate. It never asks a source anything and never runs SQL.
 
+pub mod index;
 mod view;
 
 pub use view::{ColumnStats, HotBatch, LakeView, TableView, ViewFile};
