@@ -161,7 +161,7 @@ struct RowBytes {
 
 impl RowBytes {
     fn of(columns: &[ArrayRef], rows: usize) -> Result<Self, IndexError> {
-        let lists: Vec<Option<Self>> = columns.iter().map(|c| Self::of_items(c)).collect::<Result<_, _>>()?;
+        let lists: Vec<Option<Self>> = columns.iter().map(Self::of_items).collect::<Result<_, _>>()?;
         let mut lengths = vec![0; rows];
         for (column, items) in columns.iter().zip(&lists) {
             add_lengths(column, items.as_ref(), &mut lengths)?;
@@ -305,6 +305,13 @@ fn fill_lists(column: &ArrayRef, items: Option<&RowBytes>, sheet: &mut Sheet) {
         sheet.put(row, &((end - start) as u64).to_le_bytes());
         sheet.put(row, &items.bytes[items.offsets[start]..items.offsets[end]]);
     }
+}
+
+fn longs<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Vec<Option<[u8; 8]>>
+where
+    T::Native: Into<i64>,
+{
+    array.iter().map(|v| v.map(|v| v.into().to_le_bytes())).collect()
 }
 
 /// Equal floats have equal bytes: one zero, one NaN.
