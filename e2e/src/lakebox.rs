@@ -1,0 +1,195 @@
+use crate::{postgres::free_port, until};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A folder with a configuration, whose lake outlives the processes that serve it.
+#[derive(Debug)]
+pub struct Project {
+    dir: TempDir,
+    http: u16,
+    pgwire: u16,
+}
+
+/// A running `lakebox serve`, killed (SIGKILL) when dropped.
+#[derive(Debug)]
+pub struct Lakebox {
+    child: Child,
+    http: String,
+    pgwire: u16,
+    client: reqwest::Client,
+    log: PathBuf,
+}
+
+impl Project {
+    /// A project whose `lakebox.yaml` is `body` plus a server section with free ports.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn new(body: &str) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("lakebox-e2e").tempdir()?;
+        let (http, pgwire) = (free_port()?, free_port()?);
+        std::fs::create_dir_all(dir.path().join("models"))?;
+        let text = format!("{body}\nserver: {{ http: \"127.0.0.1:{http}\", pgwire: \"127.0.0.1:{pgwire}\" }}\n");
+        std::fs::write(dir.path().join("lakebox.yaml"), text)?;
+        Ok(Self { dir, http, pgwire })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the server without waiting for anything.
+    ///
+    /// # Errors
+    /// When the binary can't be started.
+    pub fn spawn(&self) -> Result<Lakebox> {
+        let log = self.dir.path().join("lakebox.log");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let child = Command::new(binary())
+            .args(["serve", "--config", "lakebox.yaml"])
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", binary().display()))?;
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build()?;
+        Ok(Lakebox { child, http: format!("http://127.0.0.1:{}", self.http), pgwire: self.pgwire, client, log })
+    }
+
+    /// Starts the server and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it is not ready in time; with the end of its log.
+    pub async fn serve(&self) -> Result<Lakebox> {
+        let lakebox = self.spawn()?;
+        lakebox.ready().await?;
+        Ok(lakebox)
+    }
+}
+
+impl Lakebox {
+    /// Waits for `/readyz`.
+    ///
+    /// # Errors
+    /// When it is not ready in time; with the end of its log.
+    pub async fn ready(&self) -> Result<()> {
+        until("/readyz", Duration::from_secs(60), || async {
+            let answer = self.client.get(format!("{}/readyz", self.http)).send().await?;
+            Ok(answer.status().is_success().then_some(()))
+        })
+        .await
+        .with_context(|| self.log_tail())
+    }
+
+    /// The base URL.
+    pub fn url(&self) -> &str {
+        &self.http
+    }
+
+    /// The PostgreSQL wire's port.
+    pub fn pgwire_port(&self) -> u16 {
+        self.pgwire
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        format!("the end of the log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"))
+    }
+
+    /// Kills it without warning and waits until it is gone.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(mut self) -> Result<()> {
+        self.child.kill().await?;
+        Ok(())
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not end within 30 seconds, or with an error.
+    pub async fn terminate(mut self) -> Result<()> {
+        let pid = self.child.id().context("it has ended already")?;
+        Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        let status = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.context("it did not drain")??;
+        ensure!(status.success(), "it ended with {status}: {}", self.log_tail());
+        Ok(())
+    }
+
+    /// A GET of the API.
+    ///
+    /// # Errors
+    /// When the answer is not JSON or not a success.
+    pub async fn get(&self, path: &str) -> Result<serde_json::Value> {
+        let answer = self.client.get(format!("{}{path}", self.http)).send().await?;
+        let (status, body) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "GET {path}: {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    /// A POST of the API without a body.
+    ///
+    /// # Errors
+    /// When the answer is not a success.
+    pub async fn post(&self, path: &str) -> Result<()> {
+        let answer = self.client.post(format!("{}{path}", self.http)).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "POST {path}: {status}: {}", answer.text().await?);
+        Ok(())
+    }
+
+    /// The rows of a query as JSON.
+    ///
+    /// # Errors
+    /// The API's problem, as text.
+    pub async fn sql(&self, query: &str) -> Result<Vec<Vec<serde_json::Value>>> {
+        let body = serde_json::json!({ "query": query });
+        let answer = self.client.post(format!("{}/api/v1/sql", self.http)).json(&body).send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        if !status.is_success() {
+            bail!("{status}: {text}");
+        }
+        let response: api::SqlResponse = serde_json::from_str(&text)?;
+        Ok(response.rows)
+    }
+
+    /// The result of a query as CSV.
+    ///
+    /// # Errors
+    /// The API's problem, as text.
+    pub async fn csv(&self, query: &str) -> Result<String> {
+        let body = serde_json::json!({ "query": query });
+        let request = self.client.post(format!("{}/api/v1/sql", self.http)).header("accept", "text/csv").json(&body);
+        let answer = request.send().await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.is_success(), "{status}: {text}");
+        Ok(text)
+    }
+}
+
+fn binary() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "tests take their places from make")]
+    let target =
+        std::env::var("CARGO_TARGET_DIR").map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    #[expect(clippy::disallowed_methods, reason = "tests take their places from make")]
+    std::env::var("LAKEBOX_BIN").map_or_else(|_| target.join("debug/lakebox"), PathBuf::from)
+}

@@ -1,0 +1,3 @@
+//! The real binary against real servers. `make e2e` runs them; they need what `make setup` installs.
+
+mod kill;
