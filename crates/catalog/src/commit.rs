@@ -44,8 +44,9 @@ pub struct CursorSwap {
 impl Catalog {
     /// Moves every pointer and the cursor in ONE database transaction, or nothing at all. Durable when it returns.
     ///
-    /// Data, manifest and metadata files must be written and synced before. Dropping the future, or an error other than
-    /// `Conflict` at the very end, leaves it open whether the commit took place: read the cursor again and go on from there.
+    /// Data, manifest and metadata files must be written and synced before. Dropping the future, or any error but `Conflict`,
+    /// leaves it open whether the commit takes place, at a server even a moment later: read the cursor again and go on from
+    /// there. A commit that arrives late arrives whole, and makes the next one from old expectations a conflict.
     ///
     /// # Errors
     /// `Conflict`, naming the table or cursor that was not where it was expected; nothing is changed then. `Bug` where a table

@@ -20,6 +20,7 @@ use std::{
 /// How long a writer waits for another process's write lock, and anyone for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const MIGRATE_PATIENCE: Duration = Duration::from_secs(60);
 const READERS_MAX: u32 = 4;
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 /// The schema that holds lakebox's tables in a PostgreSQL database.
@@ -77,7 +78,12 @@ async fn open_sqlite(file: Option<PathBuf>) -> Result<Database, Error> {
         |n| SqlitePoolOptions::new().max_connections(n).acquire_timeout(CONNECT_PATIENCE).idle_timeout(None).max_lifetime(None);
     let doing = "opening it";
     let writer = pool(1).min_connections(1).connect_with(options.clone()).await.map_err(|e| from_driver(&place, doing, e))?;
-    migrate(&place, &migrator(), &writer).await?;
+    let mut migrated = migrator().run(&writer).await;
+    if matches!(migrated, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))) {
+        // SQLite has no lock for migrations: another process may have made the same tables just now. Then this finds them made.
+        migrated = migrator().run(&writer).await;
+    }
+    migrated.map_err(|e| from_migration(&place, e))?;
     let readers = match &file {
         Some(_) => pool(READERS_MAX).connect_with(options).await.map_err(|e| from_driver(&place, doing, e))?,
         // A database in memory belongs to its connection, so all share one.
@@ -95,12 +101,25 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
     let options = options.application_name("lakebox").options([("search_path", SCHEMA)]);
     let place: Arc<str> =
         format!("postgres://{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default()).into();
-    // One direct connection first: a pool would hide why it can't connect behind a timeout.
+    // One direct connection first: a pool would hide behind a timeout why it can't connect. It also makes the tables, so that whatever
+    // goes wrong there, closing it gives the migrations' lock back.
     let doing = "connecting";
-    match tokio::time::timeout(CONNECT_PATIENCE, PgConnection::connect_with(&options)).await {
-        Ok(Ok(connection)) => connection.close().await.map_err(|e| from_driver(&place, doing, e))?,
-        Ok(Err(e)) => return Err(from_driver(&place, doing, e)),
+    let mut connection = match tokio::time::timeout(CONNECT_PATIENCE, PgConnection::connect_with(&options)).await {
+        Ok(connected) => connected.map_err(|e| from_driver(&place, doing, e))?,
         Err(_) => return Err(from_driver(&place, doing, sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
+    };
+    let mut migrator = migrator();
+    migrator.create_schema(SCHEMA);
+    let migrated = tokio::time::timeout(MIGRATE_PATIENCE, migrator.run_direct(None, &mut connection, false)).await;
+    // What the migrations say matters more than a farewell that failed.
+    let _ = connection.close().await;
+    match migrated {
+        Ok(migrated) => migrated.map_err(|e| from_migration(&place, e))?,
+        Err(_) => {
+            let error =
+                Error::new(Kind::Locked, format!("another lakebox has been preparing the catalog at {place} for a minute"));
+            return Err(error.with_hint("Wait for it, or stop it."));
+        }
     }
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
@@ -109,9 +128,6 @@ async fn open_postgres(url: &str) -> Result<Database, Error> {
         .connect_with(options)
         .await
         .map_err(|e| from_driver(&place, doing, e))?;
-    let mut migrator = migrator();
-    migrator.create_schema(SCHEMA);
-    migrate(&place, &migrator, &pool).await?;
     Ok(Database { pools: Pools::Postgres(pool), place })
 }
 
@@ -124,31 +140,21 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(all.into())
 }
 
-async fn migrate<'a, A>(place: &str, migrator: &Migrator, pool: A) -> Result<(), Error>
-where
-    A: sqlx::Acquire<'a> + Copy,
-    <A::Connection as std::ops::Deref>::Target: sqlx::migrate::Migrate,
-{
-    let doing = "preparing its tables";
-    let mut result = migrator.run(pool).await;
-    if matches!(result, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))) {
-        // SQLite has no lock for migrations: another process may have made the same tables just now. Then this finds them made.
-        result = migrator.run(pool).await;
-    }
-    result.map_err(|e| match e {
-        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => from_driver(place, doing, e),
-        MigrateError::VersionMissing(version) => {
-            let ours = MIGRATIONS.len();
-            Error::new(
-                Kind::Newer,
-                format!("the catalog at {place} was written by a newer lakebox (its schema is {version}, this one knows {ours})"),
-            )
-            .with_hint("Run the newer lakebox, or restore the catalog from a backup made before the upgrade.")
-        }
+fn from_migration(place: &str, error: MigrateError) -> Error {
+    match error {
+        MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => from_driver(place, "preparing its tables", e),
+        MigrateError::VersionMissing(version) => Error::new(
+            Kind::Newer,
+            format!(
+                "the catalog at {place} was written by a newer lakebox (its schema is {version}, this one knows {})",
+                MIGRATIONS.len()
+            ),
+        )
+        .with_hint("Run the newer lakebox, or restore the catalog from a backup made before the upgrade."),
         other => Error::new(Kind::Corrupt, format!("the catalog at {place} has an unexpected history of schema changes"))
             .with_hint("Restore it from a backup, or run the lakebox that wrote it.")
             .with_source(other),
-    })
+    }
 }
 
 #[cfg(test)]
