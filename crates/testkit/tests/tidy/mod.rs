@@ -26,11 +26,8 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
             let path = entry.path();
             let name = entry.file_name();
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => {
-                    if !SKIPPED.iter().any(|s| name == *s) {
-                        open.push(path);
-                    }
-                }
+                Ok(kind) if kind.is_dir() && SKIPPED.iter().any(|s| name == *s) => {}
+                Ok(kind) if kind.is_dir() => open.push(path),
                 Ok(kind) if kind.is_file() => found.push(path),
                 _ => {}
             }
