@@ -126,6 +126,10 @@ impl Run<'_> {
             () = stop.cancelled() => return Ok(End::Drained),
             opened = self.source.open(resume.as_ref()) => opened?,
         }
+        if let Some(durable) = &resume {
+            // The last run may have died between its commit and this word.
+            self.source.ack(durable);
+        }
         self.monitor.started(resume.as_ref(), attempt);
         let mut observe_at = self.clock.monotonic();
         loop {

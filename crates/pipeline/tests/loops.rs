@@ -1,0 +1,161 @@
+use crate::{Doubles, eager, last_cursor, table, transactions};
+use model::Op;
+use pipeline::{Desired, End, Handle, Monitor, Settings, State, run, supervise};
+use runtime::{CancellationToken, SystemClock};
+use std::time::Duration;
+use testkit::{Fault, FaultScript, Gate, Item, MemoryLake, Step, Upstream, VirtualClock, cursor_at, kv_batch, kv_schema};
+
+async fn run_doubles(doubles: &Doubles, settings: Settings, stop: &CancellationToken) -> Result<End, pipeline::Error> {
+    let clock = SystemClock::shared();
+    let monitor = Monitor::new(clock.clone(), 0);
+    let parts = pipeline::Factory::parts(doubles).await?;
+    run(parts, settings, 0, clock, &monitor, stop).await
+}
+
+#[tokio::test]
+async fn every_change_becomes_durable_and_is_then_acknowledged() {
+    let items = transactions(20);
+    let last = last_cursor(&items);
+    let lake = MemoryLake::new();
+    let doubles = Doubles { upstream: Upstream::new(items).watching(&lake), lake: lake.clone() };
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(run_doubles(&doubles, eager(), &stop), async {
+        doubles.upstream.until_acked(&last).await;
+        stop.cancel();
+    });
+    assert_eq!(ended.expect("no error"), End::Drained);
+    assert_eq!(lake.silver(&table("b")).len(), 20);
+    assert_eq!(lake.violations(), Vec::<String>::new());
+    assert_eq!(doubles.upstream.closed(), 1);
+}
+
+#[tokio::test]
+async fn a_drain_commits_what_no_timer_had_committed_yet() {
+    let items = transactions(3);
+    let last = last_cursor(&items);
+    let lake = MemoryLake::new();
+    let doubles = Doubles { upstream: Upstream::new(items).watching(&lake), lake: lake.clone() };
+    let settings = Settings { commit_every: Duration::from_secs(3600), ..Settings::default() };
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(run_doubles(&doubles, settings, &stop), async {
+        doubles.upstream.until_told().await;
+        stop.cancel();
+    });
+    ended.expect("no error");
+    assert_eq!(lake.cursor(), Some(last.clone()));
+    assert_eq!(doubles.upstream.acks(), [last]);
+}
+
+#[tokio::test]
+async fn a_commit_never_cuts_a_transaction() {
+    let a = kv_schema("a");
+    let held = Gate::new();
+    let items = vec![
+        Item::Schema(a.clone()),
+        Item::Rows(kv_batch(&a, &[(Op::Create, 1, 0, 1, Some("x"))])),
+        Item::Hold(held.clone()),
+        Item::Rows(kv_batch(&a, &[(Op::Create, 1, 1, 2, Some("y"))])),
+        Item::Boundary(cursor_at(1, 1)),
+    ];
+    let lake = MemoryLake::new();
+    let doubles = Doubles { upstream: Upstream::new(items).watching(&lake), lake: lake.clone() };
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(run_doubles(&doubles, eager(), &stop), async {
+        held.reached().await;
+        assert_eq!(lake.cursor(), None);
+        assert!(lake.visible(&table("a")).is_empty());
+        held.release();
+        doubles.upstream.until_acked(&cursor_at(1, 1)).await;
+        stop.cancel();
+    });
+    ended.expect("no error");
+    assert_eq!(lake.silver(&table("a")).len(), 2);
+    assert_eq!(lake.cursors().len(), 1);
+}
+
+#[tokio::test]
+async fn reading_goes_on_while_a_commit_is_slow() {
+    let gate = Gate::new();
+    let items = transactions(5);
+    let last = last_cursor(&items);
+    let clock = VirtualClock::new();
+    let lake = MemoryLake::with_faults(FaultScript::new().on(Step::Durable, 1, Fault::Hold(gate.clone())), clock.shared());
+    let doubles = Doubles { upstream: Upstream::new(items).watching(&lake), lake: lake.clone() };
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(run_doubles(&doubles, eager(), &stop), async {
+        gate.reached().await;
+        doubles.upstream.until_told().await;
+        assert_eq!(doubles.upstream.acks(), []);
+        gate.release();
+        doubles.upstream.until_acked(&last).await;
+        stop.cancel();
+    });
+    ended.expect("no error");
+    assert_eq!(lake.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_cursor_that_moves_without_changes_is_stored_and_acknowledged() {
+    let items = vec![Item::Boundary(cursor_at(9, 0))];
+    let lake = MemoryLake::new();
+    let doubles = Doubles { upstream: Upstream::new(items).watching(&lake), lake: lake.clone() };
+    let settings = Settings { idle_commit_every: Duration::ZERO, ..eager() };
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(run_doubles(&doubles, settings, &stop), async {
+        doubles.upstream.until_acked(&cursor_at(9, 0)).await;
+        stop.cancel();
+    });
+    ended.expect("no error");
+    assert_eq!(lake.cursor(), Some(cursor_at(9, 0)));
+}
+
+#[tokio::test]
+async fn one_failed_table_leaves_the_others_running() {
+    let mut items = transactions(2);
+    items.insert(2, Item::TableFailed(table("broken"), "a value can't be read".into()));
+    let last = last_cursor(&items);
+    let lake = MemoryLake::new();
+    let upstream = Upstream::new(items).watching(&lake);
+    let doubles = Doubles { upstream: upstream.clone(), lake: lake.clone() };
+    let clock = SystemClock::shared();
+    let monitor = Monitor::new(clock.clone(), 0);
+    let parts = pipeline::Factory::parts(&doubles).await.expect("parts");
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(run(parts, eager(), 0, clock, &monitor, &stop), async {
+        upstream.until_acked(&last).await;
+        stop.cancel();
+    });
+    ended.expect("no error");
+    let broken = monitor.report().tables.into_iter().find(|t| t.id == table("broken")).expect("it is reported");
+    assert!(broken.error.is_some_and(|e| e.contains("can't be read")));
+    assert_eq!(lake.silver(&table("a")).len(), 2);
+}
+
+#[tokio::test]
+async fn an_operator_pauses_and_resumes() {
+    let items = transactions(2);
+    let first = last_cursor(&items);
+    let lake = MemoryLake::new();
+    let upstream = Upstream::new(items).watching(&lake);
+    let doubles = Doubles { upstream: upstream.clone(), lake: lake.clone() };
+    let clock = SystemClock::shared();
+    let monitor = Monitor::new(clock.clone(), 0);
+    let (handle, desired) = Handle::new("p", "scripted", Vec::new(), monitor.clone(), Desired::Running);
+    let stop = CancellationToken::new();
+    let supervised = supervise("p", &doubles, eager(), clock, monitor.clone(), desired, stop.clone());
+    tokio::join!(supervised, async {
+        upstream.until_acked(&first).await;
+        handle.pause();
+        while monitor.report().state != State::Paused {
+            tokio::task::yield_now().await;
+        }
+        let a = kv_schema("a");
+        upstream.push([Item::Rows(kv_batch(&a, &[(Op::Create, 7, 0, 70, Some("late"))])), Item::Boundary(cursor_at(7, 0))]);
+        handle.resume();
+        upstream.until_acked(&cursor_at(7, 0)).await;
+        stop.cancel();
+    });
+    assert_eq!(lake.silver(&table("a")).len(), 3);
+    assert_eq!(monitor.report().state, State::Stopped);
+    assert_eq!(lake.violations(), Vec::<String>::new());
+}
