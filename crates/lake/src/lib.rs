@@ -2,7 +2,22 @@
 //!
 //! The only crate that knows the `iceberg` crate. It never asks a source anything and never runs SQL.
 
+mod commit;
+mod error;
 pub mod index;
+mod lake;
+mod replace;
+mod store;
+mod table;
 mod view;
 
+pub use commit::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange, Tables};
+pub use error::{Error, Kind};
+pub use lake::{Committed, Lake, LakeSettings, LakeStats};
+pub use replace::{ReplaceOptions, Replaced, SendableBatches};
+pub use store::{FileSink, Store, StoreCounts};
+pub use table::{
+    DataFileWriter, Evolution, FIELD_ID, FileInfo, SnapshotInfo, TableInfo, TableSpec, TableState, WriterOptions, WrittenFile, evolve, field_id,
+    new_data_path, with_field_id,
+};
 pub use view::{ColumnStats, HotBatch, LakeView, TableView, ViewFile};

@@ -1,0 +1,173 @@
+//! Table metadata: made, reshaped, given a snapshot, and kept small.
+
+use super::{TableChange, manifests::Stamp};
+use crate::{
+    Error,
+    error::Kind,
+    table::{TableSpec, schema},
+};
+use iceberg::spec::{
+    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, SchemaRef, Snapshot, SortDirection, SortField, SortOrder, Summary, TableMetadata,
+    TableMetadataBuilder, Transform, UnboundPartitionSpec,
+};
+use model::LakeTable;
+use std::{collections::HashMap, sync::Arc};
+
+/// Property with the names of the key columns as a JSON array.
+const KEY: &str = "lakebox.key";
+/// Iceberg's property for how many former metadata files the log names.
+const PREVIOUS_VERSIONS: (&str, &str) = ("write.metadata.previous-versions-max", "20");
+/// Iceberg's property for how many snapshots expiry keeps.
+pub(crate) const SNAPSHOTS_KEPT: &str = "history.expire.min-snapshots-to-keep";
+const SNAPSHOTS_KEPT_DEFAULT: usize = 100;
+/// Snapshots expire this many at a time, so that most commits have nothing to collect.
+const EXPIRE_AT_ONCE: usize = 10;
+
+/// New metadata, and what it no longer names.
+#[derive(Debug)]
+pub(crate) struct NewMetadata {
+    pub metadata: TableMetadata,
+    /// Metadata files that fell out of the log.
+    pub dropped_metadata: Vec<String>,
+    /// Manifest lists of expired snapshots, oldest first.
+    pub expired_lists: Vec<String>,
+}
+
+/// The shape that the metadata describes.
+pub(crate) fn spec_of(metadata: &TableMetadata) -> Result<TableSpec, Error> {
+    let iceberg = metadata.current_schema();
+    let key = metadata.properties().get(KEY).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let sorted = |f: &SortField| {
+        let name = iceberg.field_by_id(f.source_id)?.name.clone();
+        (f.transform == Transform::Identity).then_some((name, f.direction == SortDirection::Descending))
+    };
+    let sort_order = metadata.default_sort_order().fields.iter().map_while(sorted).collect();
+    Ok(TableSpec { schema: schema::to_arrow(iceberg)?, key, sort_order })
+}
+
+/// Metadata after `change`, without its snapshot. `former` is the metadata and its file where the table exists.
+pub(crate) fn reshape(former: Option<(&TableMetadata, &str)>, change: &TableChange, location: &str) -> Result<TableMetadataBuilder, Error> {
+    let mut builder = match former {
+        Some((metadata, file)) => metadata.clone().into_builder(Some(file.to_owned())),
+        None => create(change, location)?,
+    };
+    if let (Some(spec), Some(_)) = (&change.spec, former) {
+        builder = wear(builder, spec, &change.table)?;
+    }
+    let set: HashMap<String, String> = change.properties.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
+    let unset: Vec<String> = change.properties.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
+    let failed = |e| bad(&change.table, e);
+    if !set.is_empty() {
+        builder = builder.set_properties(set).map_err(failed)?;
+    }
+    if !unset.is_empty() {
+        builder = builder.remove_properties(&unset).map_err(failed)?;
+    }
+    Ok(builder)
+}
+
+fn bad(table: &LakeTable, error: iceberg::Error) -> Error {
+    Error::new(Kind::Schema, format!("the shape of {table} can't become Iceberg metadata: {error}")).with_table(table).with_source(error)
+}
+
+fn create(change: &TableChange, location: &str) -> Result<TableMetadataBuilder, Error> {
+    let table = &change.table;
+    let Some(spec) = &change.spec else {
+        return Err(Error::new(Kind::Bug, format!("table {table} is written to before its shape is known")).with_table(table));
+    };
+    let failed = |e| bad(table, e);
+    let iceberg = schema::to_iceberg(&spec.schema, &spec.key)?;
+    let unsorted = SortOrder::unsorted_order();
+    let properties = HashMap::from([
+        (PREVIOUS_VERSIONS.0.to_owned(), PREVIOUS_VERSIONS.1.to_owned()),
+        ("write.parquet.compression-codec".to_owned(), "zstd".to_owned()),
+    ]);
+    let partitions = UnboundPartitionSpec::builder().build();
+    let builder = TableMetadataBuilder::new(iceberg, partitions, unsorted, location.to_owned(), FormatVersion::V2, properties).map_err(failed)?;
+    // The builder has numbered the fields anew. The schema with our numbers comes second, and the first one goes unless they are the same.
+    let worn = wear(builder, spec, table)?;
+    Ok(worn.clone().remove_schemas(&[0]).unwrap_or(worn))
+}
+
+fn wear(builder: TableMetadataBuilder, spec: &TableSpec, table: &LakeTable) -> Result<TableMetadataBuilder, Error> {
+    let iceberg = schema::to_iceberg(&spec.schema, &spec.key)?;
+    let order = sort_order(spec, &iceberg, table)?;
+    let key = serde_json::to_string(&spec.key).unwrap_or_default();
+    builder
+        .add_schema(iceberg)
+        .and_then(|b| b.set_current_schema(TableMetadataBuilder::LAST_ADDED))
+        .and_then(|b| b.add_sort_order(order))
+        .and_then(|b| b.set_default_sort_order(i64::from(TableMetadataBuilder::LAST_ADDED)))
+        .and_then(|b| b.set_properties(HashMap::from([(KEY.to_owned(), key)])))
+        .map_err(|e| bad(table, e))
+}
+
+fn sort_order(spec: &TableSpec, iceberg: &IcebergSchema, table: &LakeTable) -> Result<SortOrder, Error> {
+    let mut fields = Vec::with_capacity(spec.sort_order.len());
+    for (column, descending) in &spec.sort_order {
+        let Some(source_id) = iceberg.field_id_by_name(column) else {
+            return Err(Error::new(Kind::Schema, format!("{table} is to be sorted by `{column}`, which it does not have")).with_table(table));
+        };
+        let (direction, null_order) =
+            if *descending { (SortDirection::Descending, NullOrder::First) } else { (SortDirection::Ascending, NullOrder::Last) };
+        fields.push(SortField::builder().source_id(source_id).transform(Transform::Identity).direction(direction).null_order(null_order).build());
+    }
+    SortOrder::builder().with_fields(fields).build_unbound().map_err(|e| bad(table, e))
+}
+
+/// The schema that the metadata will have. The builder resolves it only inside itself, so metadata is built on the side.
+pub(crate) fn current_schema(builder: &TableMetadataBuilder, table: &LakeTable) -> Result<SchemaRef, Error> {
+    Ok(Arc::clone(builder.clone().build().map_err(|e| bad(table, e))?.metadata.current_schema()))
+}
+
+/// A snapshot to add.
+#[derive(Debug)]
+pub(crate) struct NewSnapshot {
+    pub stamp: Stamp,
+    pub at_ms: i64,
+    pub list_location: String,
+    pub operation: Operation,
+    pub summary: HashMap<String, String>,
+}
+
+/// Ends the metadata: adds the snapshot if there is one, and lets the oldest go.
+pub(crate) fn finish(builder: TableMetadataBuilder, former: Option<&TableMetadata>, new: Option<NewSnapshot>, table: &LakeTable) -> Result<NewMetadata, Error> {
+    let failed = |e| bad(table, e);
+    let mut builder = builder;
+    let mut expired_lists = Vec::new();
+    if let Some(new) = new {
+        let schema_id = current_schema(&builder, table)?.schema_id();
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(new.stamp.snapshot_id)
+            .with_parent_snapshot_id(new.stamp.parent)
+            .with_sequence_number(new.stamp.sequence)
+            .with_timestamp_ms(new.at_ms)
+            .with_manifest_list(new.list_location)
+            .with_summary(Summary { operation: new.operation, additional_properties: new.summary })
+            .with_schema_id(schema_id)
+            .build();
+        builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).map_err(failed)?;
+        let expired = former.map(expired).unwrap_or_default();
+        if !expired.is_empty() {
+            builder = builder.remove_snapshots(&expired.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+            expired_lists = expired.into_iter().map(|(_, list)| list).collect();
+        }
+    }
+    let built = builder.build().map_err(failed)?;
+    let dropped_metadata = built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect();
+    Ok(NewMetadata { metadata: built.metadata, dropped_metadata, expired_lists })
+}
+
+/// Snapshots that one more makes too many, oldest first, with their manifest lists.
+fn expired(former: &TableMetadata) -> Vec<(i64, String)> {
+    let keep = former.properties().get(SNAPSHOTS_KEPT).and_then(|v| v.parse().ok()).unwrap_or(SNAPSHOTS_KEPT_DEFAULT).max(1);
+    let count = former.snapshots().len() + 1;
+    if count <= keep + EXPIRE_AT_ONCE {
+        return Vec::new();
+    }
+    let mut all: Vec<_> = former.snapshots().map(Arc::clone).collect();
+    all.sort_by_key(|s| s.sequence_number());
+    let current = former.current_snapshot_id();
+    let old = all.into_iter().filter(|s| Some(s.snapshot_id()) != current).take(count - keep);
+    old.map(|s| (s.snapshot_id(), s.manifest_list().to_owned())).collect()
+}

@@ -1,0 +1,14 @@
+//! The snapshot producer: from changes to Iceberg metadata, and the one catalog transaction that makes them visible.
+
+mod change;
+mod garbage;
+pub(crate) mod manifests;
+pub(crate) mod metadata;
+mod plan;
+mod rewrite;
+mod snapshot;
+mod summary;
+mod tables;
+
+pub use change::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange};
+pub use tables::Tables;

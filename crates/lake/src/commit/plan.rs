@@ -1,0 +1,149 @@
+//! What one change does to a table's files and delete files. Pure: nothing is read or written here.
+
+use super::TableChange;
+use crate::{
+    Error,
+    error::Kind,
+    table::{DeleteRecord, FileRecord, WrittenFile, deletes::Positions},
+};
+use hashbrown::HashMap;
+use object_store::path::Path;
+use roaring::RoaringBitmap;
+use std::sync::Arc;
+
+/// Up to so many data files get a delete file of their own in one commit; where more are touched, they share one.
+const NARROW_MOST: usize = 10;
+/// Once a table has so many delete files with many scopes, the next one folds all into one.
+const WIDE_MOST: usize = 16;
+
+/// The files of a table after a change.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Former data files that stay, with their deletes of now.
+    pub kept: Vec<FileRecord>,
+    /// Former data files that leave.
+    pub removed: Vec<FileRecord>,
+    /// New data files. Sequence and manifest of their records are still to be filled in.
+    pub appended: Vec<(Arc<WrittenFile>, FileRecord)>,
+    /// Former delete files that stay.
+    pub kept_deletes: Vec<DeleteRecord>,
+    /// Former delete files that leave.
+    pub removed_deletes: Vec<DeleteRecord>,
+    /// New delete files.
+    pub new_deletes: Vec<Positions>,
+    /// Whether rows of former snapshots are hidden or gone.
+    pub overwrites: bool,
+}
+
+impl Plan {
+    /// Whether files change at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.appended.is_empty() && self.removed_deletes.is_empty() && self.new_deletes.is_empty()
+    }
+}
+
+struct Live {
+    record: FileRecord,
+    written: Option<Arc<WrittenFile>>,
+    /// Positions that this change deletes and that were not deleted before.
+    fresh: RoaringBitmap,
+}
+
+/// Plans `change` on a table with these files and delete files.
+pub(crate) fn plan(files: &[FileRecord], deletes: &[DeleteRecord], change: &TableChange) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    let mut live = gather(files, change, &mut plan);
+    hide(&mut live, change)?;
+    let (gone, live): (Vec<Live>, Vec<Live>) = live.into_iter().partition(|l| l.record.view.deleted.as_ref().is_some_and(|d| d.len() == l.record.view.rows));
+    plan.removed.extend(gone.into_iter().filter(|l| l.written.is_none()).map(|l| l.record));
+    plan.overwrites = !plan.removed.is_empty() || live.iter().any(|l| l.written.is_none() && !l.fresh.is_empty());
+    let live = place_deletes(live, deletes, &mut plan);
+    for l in live {
+        match l.written {
+            Some(written) => plan.appended.push((written, l.record)),
+            None => plan.kept.push(l.record),
+        }
+    }
+    Ok(plan)
+}
+
+fn gather(files: &[FileRecord], change: &TableChange, plan: &mut Plan) -> Vec<Live> {
+    let (stay, leave): (Vec<&FileRecord>, Vec<&FileRecord>) =
+        files.iter().partition(|f| !change.drop_all_rows && !change.remove_files.contains(&f.view.path));
+    plan.removed = leave.into_iter().cloned().collect();
+    let stay = stay.into_iter().map(|f| Live { record: f.clone(), written: None, fresh: RoaringBitmap::new() });
+    let new = change.append.iter().filter(|w| w.rows > 0).map(|w| Live {
+        record: FileRecord { view: w.view(), sequence: 0, manifest: Arc::from(""), in_wide: None },
+        written: Some(Arc::clone(w)),
+        fresh: RoaringBitmap::new(),
+    });
+    stay.chain(new).collect()
+}
+
+fn hide(live: &mut [Live], change: &TableChange) -> Result<(), Error> {
+    if change.deletes.is_empty() {
+        return Ok(());
+    }
+    let by_path: HashMap<Path, usize> = live.iter().enumerate().map(|(i, l)| (l.record.view.path.clone(), i)).collect();
+    for (path, positions) in &change.deletes {
+        let Some(l) = by_path.get(path).and_then(|i| live.get_mut(*i)) else { continue };
+        if positions.max().is_some_and(|max| u64::from(max) >= l.record.view.rows) {
+            let message = format!("row {} of {path} was to be deleted, but the file has {} rows", positions.max().unwrap_or(0), l.record.view.rows);
+            return Err(Error::new(Kind::Bug, message).with_table(&change.table));
+        }
+        let before = l.record.view.deleted.as_deref();
+        let fresh = before.map_or_else(|| positions.clone(), |b| positions - b);
+        if !fresh.is_empty() {
+            l.record.view.deleted = Some(Arc::new(before.map_or_else(|| fresh.clone(), |b| b | &fresh)));
+            l.fresh |= fresh;
+        }
+    }
+    Ok(())
+}
+
+/// Decides into which delete files the deletes go, so that neither tiny ones nor many per data file pile up.
+fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan) -> Vec<Live> {
+    let touched: Vec<usize> = (0..live.len()).filter(|i| !live[*i].fresh.is_empty()).collect();
+    let narrow = touched.len() <= NARROW_MOST;
+    let at: HashMap<Path, usize> = live.iter().enumerate().map(|(i, l)| (l.record.view.path.clone(), i)).collect();
+    let any_wide = live.iter().any(|l| l.record.in_wide.is_some());
+    for record in deletes {
+        let stays = match &record.scope {
+            None => any_wide,
+            Some(scope) => at.get(scope).is_some_and(|i| !(narrow && !live[*i].fresh.is_empty())),
+        };
+        let list = if stays { &mut plan.kept_deletes } else { &mut plan.removed_deletes };
+        list.push(record.clone());
+    }
+    if touched.is_empty() {
+        return live;
+    }
+    if narrow {
+        for i in touched {
+            let record = &live[i].record;
+            let all = record.view.deleted.clone().unwrap_or_default();
+            let own = record.in_wide.as_ref().map_or_else(|| Arc::clone(&all), |w| Arc::new(all.as_ref() - w.as_ref()));
+            plan.new_deletes.push(Positions::from([(record.view.path.clone(), own)]));
+        }
+        return live;
+    }
+    let wide = plan.kept_deletes.iter().filter(|d| d.scope.is_none()).count();
+    if wide < WIDE_MOST {
+        plan.new_deletes.push(touched.iter().map(|i| (live[*i].record.view.path.clone(), Arc::new(live[*i].fresh.clone()))).collect());
+        for i in touched {
+            let l = &mut live[i];
+            l.record.in_wide = Some(Arc::new(l.record.in_wide.as_ref().map_or_else(|| l.fresh.clone(), |w| w.as_ref() | &l.fresh)));
+        }
+        return live;
+    }
+    plan.removed_deletes.append(&mut plan.kept_deletes);
+    let mut all = Positions::new();
+    for l in &mut live {
+        if let Some(deleted) = l.record.view.deleted.clone() {
+            l.record.in_wide = Some(Arc::clone(&deleted));
+            all.insert(l.record.view.path.clone(), deleted);
+        }
+    }
+    plan.new_deletes.push(all);
+    live
+}

@@ -1,0 +1,197 @@
+//! One table's part of a commit: everything that has to be written before the catalog may point to it.
+
+use super::{
+    TableChange,
+    garbage::Garbage,
+    manifests::{self, Stamp},
+    metadata::{self, NewMetadata, NewSnapshot},
+    plan::{Plan, plan},
+    rewrite::{Files, Rewrite},
+    summary,
+};
+use crate::{
+    Error,
+    store::Store,
+    table::{
+        FileRecord, Parts, TableSpec, TableState,
+        bounds::retype,
+        deletes::{self, EncodedDeletes, Positions},
+    },
+};
+use bytes::Bytes;
+use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use model::LakeTable;
+use object_store::path::Path;
+use std::sync::Arc;
+
+/// One table's part of a commit, ready to be written.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub table: LakeTable,
+    pub expected: Option<String>,
+    pub writer: Option<String>,
+    pub files: Vec<(Path, Bytes)>,
+    /// Data files whose directory entries are to be made durable.
+    pub data: Vec<Path>,
+    pub state: TableState,
+    pub garbage: Garbage,
+}
+
+/// Prepares `change` on the table as `former` has it. `None`: nothing changes.
+pub(super) async fn prepare(store: &Store, former: Option<&Arc<TableState>>, change: TableChange, now_us: i64) -> Result<Option<Prepared>, Error> {
+    let (files, deletes) = former.map_or((&[][..], &[][..]), |f| (&f.parts.files[..], &f.parts.deletes[..]));
+    let planned = plan(files, deletes, &change)?;
+    let reshapes = former.is_none_or(|f| change.spec.as_ref().is_some_and(|s| s != f.spec()) || properties_change(f, &change));
+    if planned.is_empty() && !reshapes {
+        return Ok(None);
+    }
+    let table = change.table.clone();
+    let work = Work::new(store, former, change, now_us);
+    work.run(planned).await.map(Some).map_err(|e| e.with_table(&table))
+}
+
+fn properties_change(former: &TableState, change: &TableChange) -> bool {
+    change.properties.iter().any(|(name, value)| former.property(name) != value.as_deref())
+}
+
+struct Work<'a> {
+    store: &'a Store,
+    former: Option<&'a Parts>,
+    former_schema: Option<arrow::datatypes::SchemaRef>,
+    change: TableChange,
+    stamp: Stamp,
+    at_ms: i64,
+    /// Where metadata files go.
+    directory: String,
+}
+
+impl<'a> Work<'a> {
+    fn new(store: &'a Store, former: Option<&'a Arc<TableState>>, change: TableChange, now_us: i64) -> Self {
+        let former_schema = former.map(|f| Arc::clone(f.schema()));
+        let former = former.map(|f| &f.parts);
+        let metadata = former.map(|f| f.metadata.as_ref());
+        let stamp = Stamp {
+            snapshot_id: new_snapshot_id(),
+            parent: metadata.and_then(TableMetadata::current_snapshot_id),
+            sequence: metadata.map_or(1, TableMetadata::next_sequence_number),
+        };
+        let at_ms = (now_us / 1000).max(metadata.map_or(0, TableMetadata::last_updated_ms));
+        let directory = format!("{}/{}/metadata", change.table.layer, change.table.name);
+        Self { store, former, former_schema, change, stamp, at_ms, directory }
+    }
+
+    async fn run(self, planned: Plan) -> Result<Prepared, Error> {
+        let location = self.store.location(&Path::from(format!("{}/{}", self.change.table.layer, self.change.table.name)));
+        let former = self.former.map(|f| (f.metadata.as_ref(), f.metadata_location.as_str()));
+        let builder = metadata::reshape(former, &self.change, &location)?;
+        let data = planned.appended.iter().map(|(w, _)| w.path.clone()).collect();
+        if planned.is_empty() {
+            let new = metadata::finish(builder, former.map(|f| f.0), None, &self.change.table)?;
+            let files = self.former.map(Files::of).unwrap_or_default();
+            return self.end(new, files, Vec::new(), data);
+        }
+        let (new, files, written) = self.snapshot(builder, planned).await?;
+        self.end(new, files, written, data)
+    }
+
+    /// Encodes delete files, manifests and the manifest list, and adds the snapshot that names them.
+    async fn snapshot(&self, builder: TableMetadataBuilder, mut planned: Plan) -> Result<(NewMetadata, Files, Vec<(Path, Bytes)>), Error> {
+        let former = self.former.map(|f| f.metadata.as_ref());
+        let schema = metadata::current_schema(&builder, &self.change.table)?;
+        let new_deletes = self.encode_deletes(std::mem::take(&mut planned.new_deletes)).await?;
+        let operation = summary::operation(&planned, &new_deletes);
+        let mut counts = summary::Counts::of(&planned, &new_deletes);
+        let rewrite = Rewrite { store: self.store, directory: &self.directory, schema, stamp: self.stamp };
+        let (files, mut written) = rewrite.run(self.former.map_or(&[], |f| &f.manifests), planned, new_deletes).await?;
+        counts.total(&files);
+
+        let list = Path::from(format!("{}/snap-{}-{}.avro", self.directory, self.stamp.snapshot_id, uuid::Uuid::new_v4()));
+        written.push((list.clone(), manifests::encode_list(self.store, &list, self.stamp, &files.manifests).await?));
+        let snapshot = NewSnapshot {
+            stamp: self.stamp,
+            at_ms: self.at_ms,
+            list_location: self.store.location(&list),
+            operation,
+            summary: counts.summary(&self.change.summary),
+        };
+        let new = metadata::finish(builder, former, Some(snapshot), &self.change.table)?;
+        Ok((new, files, written))
+    }
+
+    async fn encode_deletes(&self, new: Vec<Positions>) -> Result<Vec<EncodedDeletes>, Error> {
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (store, table) = (self.store.clone(), self.change.table.clone());
+        runtime::blocking("encoding delete files", move || {
+            let path = || Path::from(format!("{}/{}/data/{}-deletes.parquet", table.layer, table.name, uuid::Uuid::now_v7()));
+            new.iter().map(|positions| deletes::encode(&store, path(), positions)).collect()
+        })
+        .await?
+    }
+
+    fn end(self, new: NewMetadata, made: Files, mut files: Vec<(Path, Bytes)>, data: Vec<Path>) -> Result<Prepared, Error> {
+        let table = self.change.table;
+        let version = self.former.map_or(0, |f| metadata_version(&f.metadata_location) + 1);
+        let path = Path::from(format!("{}/{version:05}-{}.metadata.json", self.directory, uuid::Uuid::new_v4()));
+        let json = serde_json::to_vec(&new.metadata).map_err(|e| Error::bug(format!("writing the metadata of {table}"), e))?;
+        files.push((path.clone(), json.into()));
+        let spec = metadata::spec_of(&new.metadata)?;
+        let garbage = Garbage {
+            oldest_list: new.metadata.snapshots().min_by_key(|s| s.sequence_number()).map(|s| s.manifest_list().to_owned()),
+            keep_data_files: new.metadata.properties().get(super::GC_ENABLED).is_some_and(|v| v == "false"),
+            metadata: new.dropped_metadata,
+            lists: new.expired_lists,
+        };
+        let parts = Parts {
+            table: table.clone(),
+            writer: self.change.writer.clone().or_else(|| self.former.and_then(|f| f.writer.clone())),
+            metadata: Arc::new(new.metadata),
+            metadata_location: self.store.location(&path),
+            manifests: made.manifests,
+            files: restate(made.data, self.former_schema.as_deref(), &spec),
+            deletes: made.deletes,
+        };
+        let expected = self.former.map(|f| f.metadata_location.clone());
+        Ok(Prepared { table, expected, writer: self.change.writer, files, data, state: TableState::new(parts, spec), garbage })
+    }
+}
+
+/// Where columns changed, the statistics of former files follow them.
+fn restate(mut files: Vec<FileRecord>, former: Option<&arrow::datatypes::Schema>, spec: &TableSpec) -> Vec<FileRecord> {
+    let changed = former.is_none_or(|f| f != spec.schema.as_ref());
+    if changed {
+        for file in &mut files {
+            file.view.stats = Arc::new(retype(&file.view.stats, &spec.schema));
+        }
+    }
+    files
+}
+
+/// A snapshot id as Iceberg makes them: positive and random.
+fn new_snapshot_id() -> i64 {
+    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+    ((high ^ low) >> 1).cast_signed()
+}
+
+/// The version in the name of a metadata file (`00012-….metadata.json`).
+fn metadata_version(location: &str) -> u64 {
+    let name = location.rsplit('/').next().unwrap_or_default();
+    name.split('-').next().and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_files_count_up() {
+        assert_eq!(metadata_version("file:///lake/silver/t/metadata/00041-0190.metadata.json"), 41);
+        assert_eq!(metadata_version("file:///lake/odd.json"), 0);
+    }
+
+    #[test]
+    fn snapshot_ids_are_positive() {
+        assert!((0..1000).all(|_| new_snapshot_id() >= 0));
+    }
+}

@@ -1,0 +1,199 @@
+use super::{
+    TableChange,
+    snapshot::{Prepared, prepare},
+};
+use crate::{
+    Error,
+    error::Kind,
+    store::Store,
+    table::{TableState, load},
+};
+use catalog::{Catalog, Commit, CursorSwap, PointerSwap, TableRecord};
+use model::LakeTable;
+use parking_lot::RwLock;
+use runtime::SharedClock;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// How many tables are loaded at once when a lake is opened.
+const LOADED_AT_ONCE: usize = 16;
+
+/// All tables of a lake as the catalog has them, and the only way to change them.
+///
+/// This process is the only writer, so what is in memory is what the catalog says; a commit that finds otherwise fails with [`Kind::Conflict`].
+#[derive(Debug, Clone)]
+pub struct Tables {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    catalog: Catalog,
+    clock: SharedClock,
+    states: RwLock<BTreeMap<LakeTable, Arc<TableState>>>,
+    /// One writer at a time for each table.
+    writers: parking_lot::Mutex<HashMap<LakeTable, Arc<Mutex<()>>>>,
+}
+
+impl Tables {
+    /// Loads every table that the catalog points to.
+    ///
+    /// # Errors
+    /// Where the catalog or a file that it leads to can't be read.
+    pub async fn open(store: Store, catalog: Catalog, clock: SharedClock) -> Result<Self, Error> {
+        let tables = Self { inner: Arc::new(Inner { store, catalog, clock, states: RwLock::default(), writers: parking_lot::Mutex::default() }) };
+        let records = tables.inner.catalog.tables().await?;
+        tables.load(records).await?;
+        Ok(tables)
+    }
+
+    async fn load(&self, records: Vec<TableRecord>) -> Result<(), Error> {
+        use futures::{StreamExt, TryStreamExt};
+        let loads = futures::stream::iter(records).map(|record| load::load(&self.inner.store, record)).buffer_unordered(LOADED_AT_ONCE);
+        let loaded: Vec<TableState> = loads.try_collect().await?;
+        let mut states = self.inner.states.write();
+        for state in loaded {
+            states.insert(state.table().clone(), Arc::new(state));
+        }
+        Ok(())
+    }
+
+    /// The warehouse.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Catalog {
+        &self.inner.catalog
+    }
+
+    /// A table as last committed.
+    pub fn state(&self, table: &LakeTable) -> Option<Arc<TableState>> {
+        self.inner.states.read().get(table).cloned()
+    }
+
+    /// Every table as last committed, ordered by layer and name.
+    pub fn all(&self) -> Vec<Arc<TableState>> {
+        self.inner.states.read().values().cloned().collect()
+    }
+
+    /// Makes these changes, and the cursor that they lead to, durable and visible to every reader of the catalog, all at once.
+    ///
+    /// Everything is written and synced first; then ONE catalog transaction swaps all pointers and the cursor. Returns the states of
+    /// the named tables, in the order of `changes`. Each table may be named once. Without changes only the cursor moves.
+    ///
+    /// # Errors
+    /// After any error memory is as it was, and so is the lake, unless it was the catalog that failed: then whether the commit took place is
+    /// known only to the catalog, and [`Self::refresh`] brings memory in line. [`Kind::Conflict`]: another writer was first.
+    pub async fn commit(&self, changes: Vec<TableChange>, cursor: Option<CursorSwap>) -> Result<Vec<Arc<TableState>>, Error> {
+        let names: Vec<LakeTable> = changes.iter().map(|c| c.table.clone()).collect();
+        let _writers = self.lock(&names).await?;
+        let now_us = self.inner.clock.now_us();
+        let formers: Vec<_> = names.iter().map(|n| self.state(n)).collect();
+        let prepares = changes.into_iter().zip(&formers).map(|(change, former)| prepare(&self.inner.store, former.as_ref(), change, now_us));
+        let mut prepared: Vec<Prepared> = futures::future::try_join_all(prepares).await?.into_iter().flatten().collect();
+        self.write(&mut prepared).await?;
+        self.swap(&prepared, cursor).await?;
+        let garbage: Vec<_> = prepared.iter_mut().map(|p| std::mem::take(&mut p.garbage)).collect();
+        let made: HashMap<LakeTable, Arc<TableState>> = prepared.into_iter().map(|p| (p.table, Arc::new(p.state))).collect();
+        self.inner.states.write().extend(made.iter().map(|(name, state)| (name.clone(), Arc::clone(state))));
+        for dead in garbage {
+            dead.collect(&self.inner.store).await;
+        }
+        let after = names.iter().zip(formers).map(|(name, former)| made.get(name).cloned().or(former));
+        after.collect::<Option<Vec<_>>>().ok_or_else(|| Error::new(Kind::Bug, "a change to a table that does not exist changed nothing"))
+    }
+
+    /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.
+    async fn lock(&self, names: &[LakeTable]) -> Result<Vec<OwnedMutexGuard<()>>, Error> {
+        let mut sorted: Vec<&LakeTable> = names.iter().collect();
+        sorted.sort();
+        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::new(Kind::Bug, format!("one commit names {} twice", twice[0])).with_table(twice[0]));
+        }
+        let mut guards = Vec::with_capacity(sorted.len());
+        for name in sorted {
+            let writer = Arc::clone(self.inner.writers.lock().entry(name.clone()).or_default());
+            guards.push(writer.lock_owned().await);
+        }
+        Ok(guards)
+    }
+
+    async fn write(&self, prepared: &mut [Prepared]) -> Result<(), Error> {
+        let files = prepared.iter_mut().flat_map(|p| std::mem::take(&mut p.files)).collect();
+        let data: Vec<_> = prepared.iter_mut().flat_map(|p| std::mem::take(&mut p.data)).collect();
+        futures::try_join!(self.inner.store.put_all(files), self.inner.store.sync_directories_of(&data)).map(|_| ())
+    }
+
+    async fn swap(&self, prepared: &[Prepared], cursor: Option<CursorSwap>) -> Result<(), Error> {
+        let swaps: Vec<PointerSwap> = prepared
+            .iter()
+            .map(|p| PointerSwap {
+                table: p.table.clone(),
+                expected: p.expected.clone(),
+                new: Some(p.state.metadata_location().to_owned()),
+                writer: p.writer.clone(),
+            })
+            .collect();
+        if swaps.is_empty() && cursor.is_none() {
+            return Ok(());
+        }
+        Ok(self.inner.catalog.commit(Commit { swaps, cursor }).await?)
+    }
+
+    /// Brings the memory of these tables in line with the catalog, after a commit whose end is not known or that found a conflict.
+    ///
+    /// # Errors
+    /// Where the catalog or a file can't be read.
+    pub async fn refresh(&self, names: &[LakeTable]) -> Result<(), Error> {
+        let _writers = self.lock(names).await?;
+        let mut moved = Vec::new();
+        for name in names {
+            match self.inner.catalog.table(name).await? {
+                None => drop(self.inner.states.write().remove(name)),
+                Some(record) if self.state(name).is_some_and(|s| s.metadata_location() == record.metadata_location) => {}
+                Some(record) => moved.push(record),
+            }
+        }
+        self.load(moved).await
+    }
+
+    /// Forgets a table. Its files stay until upkeep collects them.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`], [`Kind::Conflict`], or where the catalog can't be written.
+    pub async fn drop_table(&self, table: &LakeTable) -> Result<(), Error> {
+        let _writer = self.lock(std::slice::from_ref(table)).await?;
+        let Some(state) = self.state(table) else {
+            return Err(Error::new(Kind::NotFound, format!("there is no table {table}")).with_table(table));
+        };
+        let swap = PointerSwap { table: table.clone(), expected: Some(state.metadata_location().to_owned()), new: None, writer: None };
+        self.inner.catalog.commit(Commit { swaps: vec![swap], cursor: None }).await?;
+        self.inner.states.write().remove(table);
+        Ok(())
+    }
+}
+
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        let kind = match error.kind {
+            catalog::Kind::Conflict => Kind::Conflict,
+            catalog::Kind::Storage => Kind::Storage,
+            catalog::Kind::Misconfigured => Kind::Misconfigured,
+            catalog::Kind::Locked => Kind::InUse,
+            catalog::Kind::Corrupt => Kind::Corrupt,
+            catalog::Kind::Bug => Kind::Bug,
+            catalog::Kind::Unreachable | catalog::Kind::Refused | catalog::Kind::Newer => Kind::Catalog,
+        };
+        let table = match error.moved.as_deref() {
+            Some(catalog::Moved::Table { table, .. }) => Some(table.clone()),
+            _ => None,
+        };
+        Self { kind, message: error.message.clone(), hint: error.hint.clone(), table, source: Some(Box::new(error)) }
+    }
+}

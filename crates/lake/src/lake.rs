@@ -1,0 +1,173 @@
+use crate::{
+    Error, LakeView, TableChange, TableInfo, TableState, TableView, Tables,
+    store::{Store, StoreCounts, WarehouseLock},
+};
+use catalog::{Catalog, CursorSwap};
+use model::{Cursor, LakeTable};
+use object_store::ObjectStore;
+use parking_lot::RwLock;
+use runtime::SharedClock;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::broadcast;
+
+/// Commits that a slow listener may lag behind before it misses some.
+const ANNOUNCED_MOST: usize = 1024;
+
+/// Where the lake is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LakeSettings {
+    /// The warehouse: a directory, or `s3://bucket/prefix`, `gs://…`, `az://…`.
+    pub warehouse: String,
+    /// Options of the object store under their usual names in lower case, for example `aws_endpoint`.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// A commit that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Tables whose pointer moved.
+    pub tables: Vec<LakeTable>,
+    /// The source whose changes it were, if it was one's.
+    pub source: Option<String>,
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+}
+
+/// What the lake holds and what it costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LakeStats {
+    /// Requests to the object store since the process began.
+    pub requests: StoreCounts,
+    /// Live files, data and deletes, each counted once.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// Tables.
+    pub tables: u64,
+}
+
+/// The lake, as a cheap handle: tables to commit to, and one consistent view to read.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tables: Tables,
+    view: RwLock<Arc<LakeView>>,
+    committed: broadcast::Sender<Committed>,
+    clock: SharedClock,
+    _lock: WarehouseLock,
+}
+
+impl Lake {
+    /// Opens the lake: takes the warehouse for this process and loads every table that the catalog points to.
+    ///
+    /// # Errors
+    /// [`crate::Kind::InUse`] where another lakebox has it; else where warehouse, catalog or a metadata file can't be read.
+    pub async fn open(settings: LakeSettings, catalog: Catalog, clock: SharedClock) -> Result<Self, Error> {
+        let store = Store::open(&settings.warehouse, &settings.options).await?;
+        Self::over(store, catalog, clock).await
+    }
+
+    /// As [`Self::open`], over a warehouse that is open already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn over(store: Store, catalog: Catalog, clock: SharedClock) -> Result<Self, Error> {
+        let lock = WarehouseLock::take(&store)?;
+        let tables = Tables::open(store, catalog, Arc::clone(&clock)).await?;
+        let cursors = tables.catalog().cursors().await?;
+        let view = LakeView {
+            tables: tables.all().into_iter().map(|s| (s.table().clone(), Arc::clone(s.view()))).collect(),
+            sources: cursors.into_iter().map(|(source, stored)| (source, stored.cursor)).collect(),
+        };
+        let (committed, _) = broadcast::channel(ANNOUNCED_MOST);
+        Ok(Self { inner: Arc::new(Inner { tables, view: RwLock::new(Arc::new(view)), committed, clock, _lock: lock }) })
+    }
+
+    /// All tables at one moment. Cheap; plan and run a whole query on one view.
+    pub fn view(&self) -> Arc<LakeView> {
+        Arc::clone(&self.inner.view.read())
+    }
+
+    /// The object store, rooted at the warehouse: paths in views are relative to it. Requests are counted.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        self.inner.tables.store().objects()
+    }
+
+    /// The warehouse, for writers.
+    pub fn warehouse(&self) -> &Store {
+        self.inner.tables.store()
+    }
+
+    /// The committed tables, for writers.
+    pub fn tables(&self) -> &Tables {
+        &self.inner.tables
+    }
+
+    /// Tells of every commit from now on.
+    pub fn committed(&self) -> broadcast::Receiver<Committed> {
+        self.inner.committed.subscribe()
+    }
+
+    /// Commits, then tells listeners. What queries see stays as it was until [`Self::publish`], so that a source's sink can swap its
+    /// committed files in and its hot tail out in one step. See [`Tables::commit`] for what is durable when, and what an error means.
+    ///
+    /// # Errors
+    /// As [`Tables::commit`].
+    pub async fn commit(&self, changes: Vec<TableChange>, cursor: Option<CursorSwap>) -> Result<Vec<Arc<TableState>>, Error> {
+        let source = cursor.as_ref().map(|c| c.source.clone());
+        let states = self.inner.tables.commit(changes, cursor).await?;
+        let tables = states.iter().map(|s| s.table().clone()).collect();
+        // Nobody listening is no error.
+        let _ = self.inner.committed.send(Committed { tables, source, at_us: self.inner.clock.now_us() });
+        Ok(states)
+    }
+
+    /// Swaps what queries see of these tables, all at once. A source's sink passes itself and the cursor up to which the tables are true then;
+    /// all its tables must stand at that cursor.
+    pub fn publish(&self, source: Option<(&str, &Cursor)>, tables: Vec<Arc<TableView>>) {
+        let mut view = self.inner.view.write();
+        let mut next = LakeView::clone(&view);
+        next.tables.extend(tables.into_iter().map(|t| (t.table.clone(), t)));
+        if let Some((source, cursor)) = source {
+            next.sources.insert(source.to_owned(), cursor.clone());
+        }
+        *view = Arc::new(next);
+    }
+
+    /// Forgets a table, for queries and in the catalog. Its files stay until upkeep collects them.
+    ///
+    /// # Errors
+    /// As [`Tables::drop_table`].
+    pub async fn drop_table(&self, table: &LakeTable) -> Result<(), Error> {
+        self.inner.tables.drop_table(table).await?;
+        let mut view = self.inner.view.write();
+        let mut next = LakeView::clone(&view);
+        next.tables.remove(table);
+        *view = Arc::new(next);
+        Ok(())
+    }
+
+    /// What API and system tables show of a table.
+    pub fn info(&self, table: &LakeTable) -> Option<TableInfo> {
+        self.inner.tables.state(table).map(|s| s.info())
+    }
+
+    /// What the lake holds and what it costs. Files that several tables share count once.
+    pub fn stats(&self) -> LakeStats {
+        let states = self.inner.tables.all();
+        let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
+        for state in &states {
+            sizes.extend(state.files().iter().map(|f| (f.path.as_ref(), f.bytes)));
+            sizes.extend(state.parts.deletes.iter().map(|d| (d.entry.file_path(), d.entry.file_size_in_bytes())));
+        }
+        let requests = self.inner.tables.store().counts();
+        LakeStats { requests, files: sizes.len() as u64, bytes: sizes.values().sum(), tables: states.len() as u64 }
+    }
+}

@@ -1,0 +1,179 @@
+//! Whole tables swapped in at once: what gold models write.
+
+use crate::{
+    DataFileWriter, Error, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile,
+    commit::metadata::SNAPSHOTS_KEPT,
+    new_data_path,
+    table::schema::{self, normal},
+};
+use arrow::{
+    array::RecordBatch,
+    compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch},
+    datatypes::{Schema, SchemaRef},
+};
+use futures::{Stream, StreamExt};
+use model::LakeTable;
+use object_store::path::Path;
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+
+/// Rows as they arrive, with whatever error their maker has.
+pub type SendableBatches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+
+/// A file ends once it has this size, about.
+const FILE_BYTES: u64 = 128 << 20;
+/// Rows are gathered up to this many bytes and sorted together; rows that arrive sorted stay sorted over all.
+const SORT_BYTES: usize = 64 << 20;
+/// Former contents that stay readable by snapshot.
+const FORMER_KEPT: &str = "5";
+
+/// How a table is replaced.
+#[derive(Debug, Clone)]
+pub struct ReplaceOptions {
+    /// The columns of the rows. Field ids are given by name: a column keeps its id while its type stays.
+    pub schema: SchemaRef,
+    /// Names of the columns that identify a row; empty where none do.
+    pub key: Vec<String>,
+    /// Sort order as (column, descending); empty where unsorted.
+    pub sort_order: Vec<(String, bool)>,
+    /// Entries of the snapshot's summary.
+    pub summary: BTreeMap<String, String>,
+    /// The model that writes the table.
+    pub writer: Option<String>,
+}
+
+/// What a replacement wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// The new snapshot; absent where the table was empty before and after.
+    pub snapshot_id: Option<i64>,
+    /// Rows of the table now.
+    pub rows: u64,
+    /// Files of the table now.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+}
+
+impl Lake {
+    /// Replaces the whole content of `table`, and its columns if they differ, in one snapshot. Queries see the former content until the
+    /// last row is durable, then the new one. The table is made where it does not exist. An error leaves it as it was.
+    ///
+    /// # Errors
+    /// The error of `rows`, as [`Kind::Schema`]; else where a column's type can't be held or the rows can't be written or committed.
+    pub async fn replace(&self, table: LakeTable, rows: SendableBatches, options: ReplaceOptions) -> Result<Replaced, Error> {
+        let spec = self.spec_for(&table, &options)?;
+        let written = self.write_rows(&table, rows, &spec).await.map_err(|e| e.with_table(&table))?;
+        let mut change = TableChange::new(table);
+        change.spec = Some(spec);
+        change.append = written;
+        change.drop_all_rows = true;
+        change.summary = options.summary;
+        change.writer = options.writer;
+        change.properties.insert(SNAPSHOTS_KEPT.to_owned(), Some(FORMER_KEPT.to_owned()));
+        let states = self.commit(vec![change], None).await?;
+        let Some(state) = states.first() else { return Err(Error::new(Kind::Bug, "a replacement has no table")) };
+        self.publish(None, vec![Arc::clone(state.view())]);
+        let files = state.files();
+        Ok(Replaced {
+            snapshot_id: state.view().snapshot_id,
+            rows: files.iter().map(|f| f.rows).sum(),
+            files: files.len() as u64,
+            bytes: files.iter().map(|f| f.bytes).sum(),
+        })
+    }
+
+    /// The new shape: columns of the same name and type keep their ids, all others get ids that were never used.
+    fn spec_for(&self, table: &LakeTable, options: &ReplaceOptions) -> Result<TableSpec, Error> {
+        let former = self.tables().state(table);
+        let last_id = former.as_ref().map_or(0, |f| f.last_field_id());
+        let known = |field: &arrow::datatypes::Field| {
+            let old = former.as_ref()?.schema().field_with_name(field.name()).ok()?.clone();
+            schema::same_type(old.data_type(), field.data_type()).then(|| old.with_nullable(field.is_nullable()))
+        };
+        let plain = options.schema.fields().iter().map(|f| known(f).unwrap_or_else(|| schema::without_ids(f)));
+        let (fields, _) = schema::number(&plain.collect(), last_id);
+        let schema = normal(&Schema::new(fields)).map_err(|e| e.with_table(table))?;
+        Ok(TableSpec { schema, key: options.key.clone(), sort_order: options.sort_order.clone() })
+    }
+
+    async fn write_rows(&self, table: &LakeTable, mut rows: SendableBatches, spec: &TableSpec) -> Result<Vec<Arc<WrittenFile>>, Error> {
+        let mut files = Files { lake: self.clone(), table: table.clone(), spec: spec.clone(), open: None, done: Vec::new() };
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = rows.next().await {
+            let batch = batch.map_err(|e| Error::new(Kind::Schema, format!("the rows of {table} can't be computed: {e}")).with_source(e))?;
+            bytes += batch.get_array_memory_size();
+            chunk.push(batch);
+            if bytes >= SORT_BYTES {
+                files = files.write(std::mem::take(&mut chunk)).await?;
+                bytes = 0;
+            }
+        }
+        files.write(chunk).await?.end().await
+    }
+}
+
+/// The files of a replacement, one after the other.
+struct Files {
+    lake: Lake,
+    table: LakeTable,
+    spec: TableSpec,
+    open: Option<DataFileWriter>,
+    done: Vec<Arc<WrittenFile>>,
+}
+
+impl Files {
+    /// Sorts a chunk and appends it.
+    async fn write(mut self, chunk: Vec<RecordBatch>) -> Result<Self, Error> {
+        runtime::blocking("writing rows", move || {
+            let Some(rows) = sorted(&chunk, &self.spec)? else { return Ok(self) };
+            let mut writer = match self.open.take() {
+                Some(writer) => writer,
+                None => self.create(new_data_path(&self.table))?,
+            };
+            writer.write(&rows)?;
+            if writer.bytes() >= FILE_BYTES {
+                self.done.push(Arc::new(writer.finish()?));
+            } else {
+                self.open = Some(writer);
+            }
+            Ok(self)
+        })
+        .await?
+    }
+
+    fn create(&self, path: Path) -> Result<DataFileWriter, Error> {
+        let options = WriterOptions { sorted: false };
+        DataFileWriter::create(self.lake.warehouse(), path, &self.spec.schema, options)
+    }
+
+    async fn end(mut self) -> Result<Vec<Arc<WrittenFile>>, Error> {
+        runtime::blocking("writing rows", move || {
+            if let Some(writer) = self.open.take() {
+                self.done.push(Arc::new(writer.finish()?));
+            }
+            Ok(self.done)
+        })
+        .await?
+    }
+}
+
+/// The rows of a chunk in the table's sort order; nothing where there are none.
+fn sorted(chunk: &[RecordBatch], spec: &TableSpec) -> Result<Option<RecordBatch>, Error> {
+    let Some(first) = chunk.iter().find(|b| b.num_rows() > 0) else { return Ok(None) };
+    let failed = |e| Error::bug("sorting rows", e);
+    let rows = concat_batches(&first.schema(), chunk.iter().filter(|b| b.num_rows() > 0)).map_err(failed)?;
+    if spec.sort_order.is_empty() {
+        return Ok(Some(rows));
+    }
+    let column = |(name, descending): &(String, bool)| {
+        let values = spec.schema.index_of(name).ok().and_then(|i| rows.columns().get(i)).cloned();
+        let options = SortOptions { descending: *descending, nulls_first: *descending };
+        values.map(|values| SortColumn { values, options: Some(options) })
+    };
+    let Some(columns) = spec.sort_order.iter().map(column).collect::<Option<Vec<_>>>() else {
+        return Err(Error::new(Kind::Schema, "the sort order names a column that the rows don't have"));
+    };
+    let order = lexsort_to_indices(&columns, None).map_err(failed)?;
+    take_record_batch(&rows, &order).map(Some).map_err(failed)
+}

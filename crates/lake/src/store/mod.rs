@@ -1,0 +1,244 @@
+//! The warehouse: where files live, one spelling of their paths, and puts that last.
+
+mod counted;
+mod durable;
+mod lock;
+mod upload;
+
+pub use counted::{Counters, StoreCounts};
+pub(crate) use lock::WarehouseLock;
+pub use upload::FileSink;
+
+use crate::{Error, error::Kind};
+use bytes::Bytes;
+use counted::Counted;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path, prefix::PrefixStore};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use url::Url;
+
+/// The warehouse of a lake.
+///
+/// Inside the process files are named by [`Path`]s relative to the warehouse. Iceberg metadata and delete files name them by
+/// [`Store::location`], always spelt the same way, because readers silently ignore deletes whose path is spelt otherwise.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// `file:///abs/lake` or `s3://bucket/prefix`, without a slash at the end.
+    root: String,
+    /// The directory, where the warehouse is on a local disk.
+    local: Option<PathBuf>,
+    objects: Arc<dyn ObjectStore>,
+    counters: Arc<Counters>,
+}
+
+impl Store {
+    /// Opens the warehouse at `url`: a directory (`./lake`, `file:///srv/lake`), or `s3://bucket/prefix`, `gs://…`, `az://…`.
+    ///
+    /// `options` are those of the object store under their usual names in lower case (`aws_access_key_id`, `aws_endpoint`, `aws_region`,
+    /// `aws_allow_http`, …). A local directory is created where it is missing. A bucket is only asked on first use.
+    ///
+    /// # Errors
+    /// [`Kind::Misconfigured`] for a URL or option that can't work, [`Kind::Storage`] where the directory can't be made.
+    pub async fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        match url.split_once("://") {
+            None => Self::open_directory(PathBuf::from(url)).await,
+            Some(("file", path)) => Self::open_directory(PathBuf::from(path)).await,
+            Some(_) => Self::open_bucket(url, options),
+        }
+    }
+
+    async fn open_directory(directory: PathBuf) -> Result<Self, Error> {
+        let directory = runtime::blocking("opening the warehouse", move || durable::make_root(&directory)).await??;
+        let objects = object_store::local::LocalFileSystem::new_with_prefix(&directory)
+            .map_err(|e| Error::new(Kind::Misconfigured, format!("the warehouse {} can't be opened", directory.display())).with_source(e))?;
+        let Some(text) = directory.to_str().filter(|t| is_plain_path(t)) else {
+            return Err(Error::new(
+                Kind::Misconfigured,
+                format!("the warehouse path {} has characters that Iceberg readers spell differently", directory.display()),
+            )
+            .with_hint("Choose a path of letters, digits, `-`, `_`, `.`, `@`, `+`, `=` and `/`."));
+        };
+        Ok(Self::new(format!("file://{text}"), Some(directory.clone()), Arc::new(objects)))
+    }
+
+    fn open_bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let wrong = |e: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(Kind::Misconfigured, format!("the warehouse `{url}` can't be opened: {e}"))
+                .with_hint("Write ./directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix, and check the options beside it.")
+        };
+        let parsed = Url::parse(url).map_err(|e| wrong(e.into()))?;
+        let (store, prefix) =
+            object_store::parse_url_opts(&parsed, options.iter().map(|(k, v)| (k.as_str(), v.clone()))).map_err(|e| wrong(e.into()))?;
+        let root = url.trim_end_matches('/').to_owned();
+        Ok(Self::new(root, None, Arc::new(PrefixStore::new(store, prefix))))
+    }
+
+    fn new(root: String, local: Option<PathBuf>, objects: Arc<dyn ObjectStore>) -> Self {
+        let counters = Arc::new(Counters::default());
+        let objects: Arc<dyn ObjectStore> = Arc::new(Counted::new(objects, Arc::clone(&counters)));
+        Self { inner: Arc::new(Inner { root, local, objects, counters }) }
+    }
+
+    /// A warehouse over any object store, for tests that plant faults. Its root is spelt `memory://lake`.
+    pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self::new("memory://lake".to_owned(), None, objects)
+    }
+
+    /// How the warehouse is spelt in metadata, without a slash at the end.
+    pub fn root(&self) -> &str {
+        &self.inner.root
+    }
+
+    /// The directory, where the warehouse is on a local disk.
+    pub fn directory(&self) -> Option<&std::path::Path> {
+        self.inner.local.as_deref()
+    }
+
+    /// The object store, rooted at the warehouse; its requests are counted.
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner.objects)
+    }
+
+    /// Requests and bytes since the process began.
+    pub fn counts(&self) -> StoreCounts {
+        self.inner.counters.read()
+    }
+
+    /// The spelling of a file in Iceberg metadata.
+    pub fn location(&self, path: &Path) -> String {
+        format!("{}/{path}", self.inner.root)
+    }
+
+    /// The file of a spelling.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] where it is outside this warehouse: the lake was moved, or the metadata is not ours.
+    pub fn path(&self, location: &str) -> Result<Path, Error> {
+        let inside = location.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/'));
+        inside.and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
+            Error::new(Kind::Corrupt, format!("`{location}` is not inside the warehouse {}", self.root()))
+                .with_hint("A lake can't be moved: its metadata names absolute paths. Configure the warehouse where it was created.")
+        })
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`], or [`Kind::Corrupt`] where the file is missing.
+    pub async fn get(&self, path: &Path) -> Result<Bytes, Error> {
+        let read = async { self.inner.objects.get(path).await?.bytes().await };
+        read.await.map_err(|e| self.failed("reading", path, e))
+    }
+
+    /// Writes files and makes them last: after this returns they survive a power cut. All at once where the store allows it.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`]. Some of the files may exist then; nobody names them.
+    pub async fn put_all(&self, files: Vec<(Path, Bytes)>) -> Result<(), Error> {
+        if let Some(root) = &self.inner.local {
+            self.inner.counters.wrote(files.len() as u64, files.iter().map(|(_, b)| b.len() as u64).sum());
+            return durable::put_all(root, files).await;
+        }
+        let puts = files.into_iter().map(|(path, bytes)| async move {
+            self.inner.objects.put(&path, bytes.into()).await.map(|_| ()).map_err(|e| self.failed("writing", &path, e))
+        });
+        futures::future::try_join_all(puts).await.map(|_| ())
+    }
+
+    /// Makes the directory entries of files that a [`FileSink`] wrote last too.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`].
+    pub async fn sync_directories_of(&self, paths: impl IntoIterator<Item = &Path>) -> Result<(), Error> {
+        let Some(root) = &self.inner.local else { return Ok(()) };
+        durable::sync_directories(root, paths.into_iter().cloned().collect()).await
+    }
+
+    /// Opens a file to be written from a thread that may block. Its directory is made where it is missing.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`].
+    pub fn create(&self, path: &Path) -> Result<FileSink, Error> {
+        match &self.inner.local {
+            Some(root) => FileSink::local(root, path, Arc::clone(&self.inner.counters)),
+            None => FileSink::remote(Arc::clone(&self.inner.objects), path),
+        }
+    }
+
+    /// Removes files that nothing names any more. Failures are logged: what stays is collected later.
+    pub async fn delete_all(&self, paths: Vec<Path>) {
+        let deletes = paths.iter().map(|path| async move {
+            match self.inner.objects.delete(path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => tracing::warn!(%path, %error, "a file that nothing names could not be removed"),
+            }
+        });
+        futures::future::join_all(deletes).await;
+    }
+
+    /// Bytes that are free on the warehouse's disk: always absent for a bucket.
+    pub(crate) fn failed(&self, doing: &str, path: &Path, error: object_store::Error) -> Error {
+        let location = self.location(path);
+        match error {
+            object_store::Error::NotFound { .. } => {
+                Error::corrupt(format!("{location}, which the metadata names,"), error).with_hint("Restore the file from a backup of the warehouse.")
+            }
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                Error::new(Kind::Storage, format!("{doing} {location} was refused")).with_source(error).with_hint("Check the credentials and rights of the warehouse.")
+            }
+            _ => Error::new(Kind::Storage, format!("{doing} {location} failed: {error}")).with_source(error),
+        }
+    }
+}
+
+/// Whether every reader spells this path the same way in a URL: no blanks, no `%`, nothing that must be escaped.
+fn is_plain_path(path: &str) -> bool {
+    path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '@' | '+' | '=' | '~' | ','))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_location_is_absolute_and_leads_back_to_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("a/lake/").to_str().unwrap(), &BTreeMap::new()).await.unwrap();
+        let path = Path::from("silver/t/data/x.parquet");
+        let location = store.location(&path);
+        assert!(location.starts_with("file:///") && location.ends_with("/a/lake/silver/t/data/x.parquet"), "{location}");
+        assert_eq!(store.path(&location).unwrap(), path);
+        assert_eq!(store.path("file:///elsewhere/x").unwrap_err().kind, Kind::Corrupt);
+    }
+
+    #[tokio::test]
+    async fn what_was_put_is_read_back_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("file://{}", dir.path().display()), &BTreeMap::new()).await.unwrap();
+        let files = (0..5).map(|i| (Path::from(format!("d{i}/f")), Bytes::from(vec![i; 3]))).collect();
+        store.put_all(files).await.unwrap();
+        assert_eq!(store.get(&Path::from("d3/f")).await.unwrap().as_ref(), [3; 3]);
+        assert_eq!(store.counts().puts, 5);
+        assert_eq!(store.counts().bytes_written, 15);
+        assert_eq!(store.get(&Path::from("none")).await.unwrap_err().kind, Kind::Corrupt);
+    }
+
+    #[tokio::test]
+    async fn a_url_that_can_not_work_says_so() {
+        let error = Store::open("ftp://host/lake", &BTreeMap::new()).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Misconfigured);
+        assert!(error.message.contains("ftp://host/lake"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_s3_prefix_is_part_of_every_location() {
+        let options = BTreeMap::from([("aws_region".to_owned(), "us-east-1".to_owned()), ("aws_endpoint".to_owned(), "http://127.0.0.1:1".to_owned())]);
+        let store = Store::open("s3://bucket/some/prefix/", &options).await.unwrap();
+        assert_eq!(store.location(&Path::from("gold/t")), "s3://bucket/some/prefix/gold/t");
+        assert_eq!(store.path("s3://bucket/some/prefix/gold/t").unwrap(), Path::from("gold/t"));
+    }
+}

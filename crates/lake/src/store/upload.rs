@@ -1,0 +1,106 @@
+use super::{Counters, durable};
+use crate::{Error, error::Kind};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write},
+    path::{Path as FsPath, PathBuf},
+    sync::Arc,
+};
+use tokio::runtime::Handle;
+
+/// Bytes of one part of a multipart upload; every store accepts this size.
+const PART_BYTES: usize = 8 << 20;
+
+/// A new file, written front to back from a thread that may block.
+///
+/// On a local disk bytes go straight into the file; on object stores a small file is one put and a large one goes up in parts while it is
+/// written, so memory stays bounded. Dropping it without [`FileSink::finish`] leaves at most an orphan that no metadata names.
+#[derive(Debug)]
+pub struct FileSink {
+    to: Target,
+    written: u64,
+}
+
+#[derive(Debug)]
+enum Target {
+    Local { file: BufWriter<File>, path: PathBuf, counters: Arc<Counters> },
+    Remote { objects: Arc<dyn ObjectStore>, path: Path, buffer: Vec<u8>, upload: Option<Box<dyn MultipartUpload>>, runtime: Handle },
+}
+
+impl FileSink {
+    pub(super) fn local(root: &FsPath, path: &Path, counters: Arc<Counters>) -> Result<Self, Error> {
+        let path = durable::on_disk(root, path);
+        durable::make_directory_of(root, &path)?;
+        let opened = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = opened.map_err(|e| durable::failed("creating", &path, e))?;
+        Ok(Self { to: Target::Local { file: BufWriter::with_capacity(256 << 10, file), path, counters }, written: 0 })
+    }
+
+    pub(super) fn remote(objects: Arc<dyn ObjectStore>, path: &Path) -> Result<Self, Error> {
+        let runtime = Handle::try_current().map_err(|e| Error::bug("finding the async runtime to upload with", e))?;
+        Ok(Self { to: Target::Remote { objects, path: path.clone(), buffer: Vec::new(), upload: None, runtime }, written: 0 })
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes what is left and syncs the file. Its directory entry is made durable by [`super::Store::sync_directories_of`].
+    ///
+    /// # Errors
+    /// [`Kind::Storage`].
+    pub fn finish(self) -> Result<u64, Error> {
+        match self.to {
+            Target::Local { mut file, path, counters } => {
+                file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|e| durable::failed("syncing", &path, e))?;
+                counters.wrote(1, self.written);
+            }
+            Target::Remote { objects, path, buffer, upload, runtime } => {
+                let sent = runtime.block_on(async {
+                    match upload {
+                        None => objects.put(&path, buffer.into()).await.map(|_| ()),
+                        Some(mut upload) => {
+                            upload.put_part(buffer.into()).await?;
+                            upload.complete().await.map(|_| ())
+                        }
+                    }
+                });
+                sent.map_err(|e| Error::new(Kind::Storage, format!("writing {path} failed: {e}")).with_source(e))?;
+            }
+        }
+        Ok(self.written)
+    }
+}
+
+impl Write for FileSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.to {
+            Target::Local { file, .. } => file.write_all(bytes)?,
+            Target::Remote { objects, path, buffer, upload, runtime } => {
+                buffer.extend_from_slice(bytes);
+                if buffer.len() >= PART_BYTES {
+                    let part = PutPayload::from(std::mem::take(buffer));
+                    let send = async {
+                        let parts = match upload {
+                            Some(parts) => parts,
+                            None => upload.insert(objects.put_multipart(path).await?),
+                        };
+                        parts.put_part(part).await
+                    };
+                    runtime.block_on(send).map_err(io::Error::other)?;
+                }
+            }
+        }
+        self.written += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.to {
+            Target::Local { file, .. } => file.flush(),
+            Target::Remote { .. } => Ok(()),
+        }
+    }
+}

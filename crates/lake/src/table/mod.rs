@@ -1,0 +1,19 @@
+//! One table: its columns, its live files, and how rows become files.
+
+pub(crate) mod bounds;
+pub(crate) mod deletes;
+mod evolve;
+pub(crate) mod load;
+pub(crate) mod schema;
+mod spec;
+mod state;
+mod written;
+mod writer;
+
+pub use evolve::{Evolution, evolve};
+pub use schema::{FIELD_ID, field_id, with_field_id};
+pub use spec::TableSpec;
+pub use state::{FileInfo, SnapshotInfo, TableInfo, TableState};
+pub(crate) use state::{DeleteRecord, FileRecord, Parts};
+pub use writer::{DataFileWriter, WriterOptions, new_data_path};
+pub use written::WrittenFile;

@@ -1,0 +1,230 @@
+use super::TableSpec;
+use crate::view::{TableView, ViewFile};
+use arrow::datatypes::SchemaRef;
+use iceberg::spec::{ManifestEntry, ManifestFile, TableMetadata};
+use model::LakeTable;
+use object_store::path::Path;
+use roaring::RoaringBitmap;
+use std::{collections::HashMap, sync::Arc};
+
+/// A table as the catalog's pointer says it is: immutable, shared, and replaced as a whole by the next commit.
+#[derive(Debug)]
+pub struct TableState {
+    pub(crate) parts: Parts,
+    spec: TableSpec,
+    view: Arc<TableView>,
+    by_path: HashMap<Path, usize>,
+}
+
+/// What a [`TableState`] is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub table: LakeTable,
+    pub writer: Option<String>,
+    pub metadata: Arc<TableMetadata>,
+    pub metadata_location: String,
+    /// Manifests of the current snapshot, in the order of its manifest list.
+    pub manifests: Vec<ManifestFile>,
+    pub files: Vec<FileRecord>,
+    pub deletes: Vec<DeleteRecord>,
+}
+
+/// A live data file.
+#[derive(Debug, Clone)]
+pub(crate) struct FileRecord {
+    pub view: ViewFile,
+    /// Data sequence number.
+    pub sequence: i64,
+    /// The manifest that lists it.
+    pub manifest: Arc<str>,
+    /// Of its deleted positions, those that delete files with many scopes hold.
+    pub in_wide: Option<Arc<RoaringBitmap>>,
+}
+
+/// A live delete file.
+#[derive(Debug, Clone)]
+pub(crate) struct DeleteRecord {
+    pub entry: Arc<ManifestEntry>,
+    /// The manifest that lists it.
+    pub manifest: Arc<str>,
+    /// Its data file, where it has only one; absent for a wide one.
+    pub scope: Option<Path>,
+}
+
+/// A snapshot that the metadata still names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SnapshotInfo {
+    /// Its id.
+    pub id: i64,
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+    /// `append`, `overwrite`, `replace` or `delete`.
+    pub operation: String,
+    /// The summary, by Iceberg's and lakebox's keys.
+    pub summary: HashMap<String, String>,
+    /// Whether the table points at it.
+    pub current: bool,
+}
+
+/// A table as API and system tables show it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableInfo {
+    /// Its name.
+    pub table: LakeTable,
+    /// The pipeline or model that writes it.
+    pub writer: Option<String>,
+    /// Where its files are.
+    pub location: String,
+    /// Its current metadata file.
+    pub metadata_location: String,
+    /// Iceberg format version.
+    pub format_version: u8,
+    /// Snapshots, newest first.
+    pub snapshots: Vec<SnapshotInfo>,
+    /// Live files.
+    pub files: Vec<FileInfo>,
+    /// Table properties by name.
+    pub properties: Vec<(String, String)>,
+    /// Up to which source position the committed table is true, as people read it.
+    pub cursor: Option<String>,
+    /// When the metadata last changed, in microseconds since 1970.
+    pub updated_us: i64,
+}
+
+/// A live file as API and system tables show it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileInfo {
+    /// Full path, as metadata spells it.
+    pub location: String,
+    /// Whether it holds position deletes rather than rows.
+    pub is_deletes: bool,
+    /// Rows or positions in it.
+    pub rows: u64,
+    /// Of the rows, those that are deleted.
+    pub deleted_rows: u64,
+    /// Size.
+    pub bytes: u64,
+    /// Data sequence number.
+    pub sequence: i64,
+}
+
+impl TableState {
+    pub(crate) fn new(parts: Parts, spec: TableSpec) -> Self {
+        let files: Arc<[ViewFile]> = parts.files.iter().map(|f| f.view.clone()).collect();
+        let by_path = files.iter().enumerate().map(|(i, f)| (f.path.clone(), i)).collect();
+        let view = Arc::new(TableView {
+            table: parts.table.clone(),
+            schema: Arc::clone(&spec.schema),
+            key: spec.key.clone(),
+            sort_order: spec.sort_order.clone(),
+            snapshot_id: parts.metadata.current_snapshot_id(),
+            files,
+            hot: Arc::default(),
+        });
+        Self { parts, spec, view, by_path }
+    }
+
+    /// Its name.
+    pub fn table(&self) -> &LakeTable {
+        &self.parts.table
+    }
+
+    /// Its shape. Required columns, key and sort order are those of the metadata.
+    pub fn spec(&self) -> &TableSpec {
+        &self.spec
+    }
+
+    /// Its columns with field ids.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.spec.schema
+    }
+
+    /// The highest field id that the table has ever used.
+    pub fn last_field_id(&self) -> i32 {
+        self.parts.metadata.last_column_id()
+    }
+
+    /// The committed table as queries see it, without a hot tail.
+    pub fn view(&self) -> &Arc<TableView> {
+        &self.view
+    }
+
+    /// Live data files with their committed deletes.
+    pub fn files(&self) -> &Arc<[ViewFile]> {
+        &self.view.files
+    }
+
+    /// A live data file by its path.
+    pub fn file(&self, path: &Path) -> Option<&ViewFile> {
+        self.by_path.get(path).map(|i| &self.view.files[*i])
+    }
+
+    /// The current metadata file, which any Iceberg engine can read.
+    pub fn metadata_location(&self) -> &str {
+        &self.parts.metadata_location
+    }
+
+    /// A table property.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.parts.metadata.properties().get(name).map(String::as_str)
+    }
+
+    /// An entry of the current snapshot's summary.
+    pub fn summary(&self, name: &str) -> Option<&str> {
+        let snapshot = self.parts.metadata.current_snapshot()?;
+        snapshot.summary().additional_properties.get(name).map(String::as_str)
+    }
+
+    /// What API and system tables show.
+    pub fn info(&self) -> TableInfo {
+        let metadata = &self.parts.metadata;
+        let current = metadata.current_snapshot_id();
+        let mut snapshots: Vec<SnapshotInfo> = metadata
+            .snapshots()
+            .map(|s| SnapshotInfo {
+                id: s.snapshot_id(),
+                at_us: s.timestamp_ms() * 1000,
+                operation: s.summary().operation.as_str().to_owned(),
+                summary: s.summary().additional_properties.clone(),
+                current: Some(s.snapshot_id()) == current,
+            })
+            .collect();
+        snapshots.sort_by_key(|s| (std::cmp::Reverse(s.at_us), !s.current));
+        let mut properties: Vec<_> = metadata.properties().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        properties.sort();
+        TableInfo {
+            table: self.parts.table.clone(),
+            writer: self.parts.writer.clone(),
+            location: metadata.location().to_owned(),
+            metadata_location: self.parts.metadata_location.clone(),
+            format_version: metadata.format_version() as u8,
+            snapshots,
+            files: self.file_infos(),
+            properties,
+            cursor: self.summary(crate::commit::SUMMARY_POSITION).map(str::to_owned),
+            updated_us: metadata.last_updated_ms() * 1000,
+        }
+    }
+
+    fn file_infos(&self) -> Vec<FileInfo> {
+        let root = self.parts.metadata.location();
+        let warehouse = root.strip_suffix(&format!("/{}/{}", self.parts.table.layer, self.parts.table.name)).unwrap_or(root);
+        let data = self.parts.files.iter().map(|f| FileInfo {
+            location: format!("{warehouse}/{}", f.view.path),
+            is_deletes: false,
+            rows: f.view.rows,
+            deleted_rows: f.view.deleted.as_ref().map_or(0, |d| d.len()),
+            bytes: f.view.bytes,
+            sequence: f.sequence,
+        });
+        let deletes = self.parts.deletes.iter().map(|d| FileInfo {
+            location: d.entry.file_path().to_owned(),
+            is_deletes: true,
+            rows: d.entry.record_count(),
+            deleted_rows: 0,
+            bytes: d.entry.file_size_in_bytes(),
+            sequence: d.entry.sequence_number().unwrap_or(0),
+        });
+        data.chain(deletes).collect()
+    }
+}

@@ -1,0 +1,265 @@
+use super::{
+    WrittenFile,
+    bounds::Metrics,
+    schema::{normal, to_iceberg},
+};
+use crate::{
+    Error,
+    error::Kind,
+    store::{FileSink, Store},
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, LargeListArray, ListArray, RecordBatch, RecordBatchOptions, StructArray},
+    compute::{CastOptions, cast_with_options},
+    datatypes::{DataType, FieldRef, SchemaRef},
+};
+use hashbrown::HashSet;
+use iceberg::spec::Schema as IcebergSchema;
+use model::LakeTable;
+use object_store::path::Path;
+use parquet::{
+    arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+    basic::{Compression, Encoding, ZstdLevel},
+    errors::ParquetError,
+    file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion},
+    schema::types::ColumnPath,
+};
+use std::sync::Arc;
+
+/// Rows of a row group at most.
+const GROUP_ROWS: usize = 128 << 10;
+/// Encoded bytes of a row group at most; also what a writer holds in memory at most, beside one batch.
+const GROUP_BYTES: usize = 64 << 20;
+/// Rows that are looked at before encodings are chosen.
+const SAMPLE_ROWS: usize = 4096;
+/// A text column gets a dictionary where at most one value in this many is new.
+const DICTIONARY_REPEATS: usize = 4;
+
+/// The place of a new data file of `table`; nothing is created yet.
+pub fn new_data_path(table: &LakeTable) -> Path {
+    Path::from(format!("{}/{}/data/{}.parquet", table.layer, table.name, uuid::Uuid::now_v7()))
+}
+
+/// How a data file is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriterOptions {
+    /// Whether the rows arrive in the sort order of the table they are for.
+    pub sorted: bool,
+}
+
+/// Writes one Parquet data file, front to back. It computes and blocks, so it belongs on a thread that may.
+///
+/// Memory is bounded by one row group (64 MB of encoded columns) and the batch at hand. Dropping it unfinished leaves an orphan file at most.
+#[derive(Debug)]
+pub struct DataFileWriter {
+    path: Path,
+    schema: SchemaRef,
+    iceberg: IcebergSchema,
+    options: WriterOptions,
+    rows: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Rows that wait until there are enough to choose encodings by.
+    Sampling { sink: FileSink, held: Vec<RecordBatch>, rows: usize },
+    Writing(Box<ArrowWriter<FileSink>>),
+    /// An error happened; the file is good for nothing.
+    Broken,
+}
+
+impl DataFileWriter {
+    /// Opens a new file at `path` for rows of `schema`, whose fields carry field ids.
+    ///
+    /// # Errors
+    /// [`Kind::Schema`] for columns that Iceberg can't hold, [`Kind::Storage`] where the file can't be made.
+    pub fn create(store: &Store, path: Path, schema: &SchemaRef, options: WriterOptions) -> Result<Self, Error> {
+        let iceberg = to_iceberg(schema, &[])?;
+        let schema = unrequired(&normal(schema)?);
+        let sink = store.create(&path)?;
+        Ok(Self { path, schema, iceberg, options, rows: 0, state: State::Sampling { sink, held: Vec::new(), rows: 0 } })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Rows written so far; the position of the next row.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes that the file would have if it ended now, about.
+    pub fn bytes(&self) -> u64 {
+        match &self.state {
+            State::Sampling { held, .. } => held.iter().map(|b| b.get_array_memory_size() as u64).sum(),
+            State::Writing(writer) => (writer.bytes_written() + writer.in_progress_size()) as u64,
+            State::Broken => 0,
+        }
+    }
+
+    /// Appends rows: the columns of the schema in its order. Names don't matter, types must agree.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`] where the disk or bucket fails, [`Kind::Bug`] where the columns are not those of the schema. The file is lost then.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        let conformed = conform(rows, &self.schema)?;
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Sampling { sink, mut held, rows: mut count } => {
+                count += conformed.num_rows();
+                held.push(conformed);
+                self.state = if count < SAMPLE_ROWS {
+                    State::Sampling { sink, held, rows: count }
+                } else {
+                    State::Writing(Box::new(self.begin(sink, &held)?))
+                };
+            }
+            State::Writing(mut writer) => {
+                writer.write(&conformed).map_err(|e| self.failed(e))?;
+                self.state = State::Writing(writer);
+            }
+            State::Broken => return Err(Error::new(Kind::Bug, format!("{} was written to after an error", self.path))),
+        }
+        self.rows += rows.num_rows() as u64;
+        Ok(())
+    }
+
+    fn begin(&self, sink: FileSink, held: &[RecordBatch]) -> Result<ArrowWriter<FileSink>, Error> {
+        let options = ArrowWriterOptions::new().with_properties(properties(&self.schema, held)).with_skip_arrow_metadata(true);
+        let mut writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.failed(e))?;
+        for batch in held {
+            writer.write(batch).map_err(|e| self.failed(e))?;
+        }
+        Ok(writer)
+    }
+
+    /// Ends the file and makes its bytes durable (a commit makes its directory entry durable too).
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn finish(mut self) -> Result<WrittenFile, Error> {
+        let mut writer = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Sampling { sink, held, .. } => self.begin(sink, &held)?,
+            State::Writing(writer) => *writer,
+            State::Broken => return Err(Error::new(Kind::Bug, format!("{} was finished after an error", self.path))),
+        };
+        let footer = writer.finish().map_err(|e| self.failed(e))?;
+        let sink = writer.into_inner().map_err(|e| self.failed(e))?;
+        let bytes = sink.finish()?;
+        let metrics = Metrics::from_footer(&footer, &self.iceberg);
+        let stats = Arc::new(metrics.stats(&self.schema));
+        let split_offsets = footer.row_groups().iter().map(|g| g.columns().first().map_or(0, |c| c.byte_range().0.cast_signed())).collect();
+        Ok(WrittenFile { path: self.path, bytes, rows: self.rows, metrics, stats, split_offsets, sorted: self.options.sorted })
+    }
+
+    fn failed(&self, error: ParquetError) -> Error {
+        let message = format!("writing {} failed: {error}", self.path);
+        match error {
+            ParquetError::External(cause) if cause.is::<std::io::Error>() => {
+                Error::new(Kind::Storage, message).with_source(cause).with_hint("Check space and rights of the warehouse.")
+            }
+            other => Error::new(Kind::Bug, message).with_source(other),
+        }
+    }
+}
+
+/// Encodings measured to be cheap: zstd level 1, delta for whole numbers and times, dictionaries only on text that repeats.
+fn properties(schema: &SchemaRef, sample: &[RecordBatch]) -> WriterProperties {
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(concat!("lakebox version ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(level))
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_max_row_group_bytes(Some(GROUP_BYTES));
+    for (index, field) in schema.fields().iter().enumerate() {
+        let path = ColumnPath::from(field.name().as_str());
+        builder = match field.data_type() {
+            DataType::Utf8 => {
+                let repeats = repeats(sample, index);
+                builder.set_column_dictionary_enabled(path.clone(), repeats).set_column_statistics_enabled(path, EnabledStatistics::Chunk)
+            }
+            DataType::Binary => builder.set_column_statistics_enabled(path, EnabledStatistics::Chunk),
+            other => delta_where_whole(builder, path, other),
+        };
+    }
+    builder.build()
+}
+
+fn delta_where_whole(builder: WriterPropertiesBuilder, path: ColumnPath, data_type: &DataType) -> WriterPropertiesBuilder {
+    let whole = match data_type {
+        DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(_, _) => true,
+        DataType::Decimal128(precision, _) => *precision <= 18,
+        _ => false,
+    };
+    if whole { builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED) } else { builder }
+}
+
+/// Whether a text column of the sample repeats its values enough for a dictionary.
+fn repeats(sample: &[RecordBatch], column: usize) -> bool {
+    let mut distinct = HashSet::new();
+    let mut seen = 0;
+    for batch in sample {
+        let values = batch.column(column).as_string::<i32>();
+        for value in values.iter().flatten().take(SAMPLE_ROWS - seen) {
+            distinct.insert(value);
+            seen += 1;
+        }
+    }
+    distinct.len() * DICTIONARY_REPEATS <= seen
+}
+
+/// The same columns under the writer's schema: types that differ only in names of list items or in width are made equal.
+fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
+    if rows.num_columns() != schema.fields().len() {
+        let message = format!("a batch of {} columns can't be written under a schema of {}", rows.num_columns(), schema.fields().len());
+        return Err(Error::new(Kind::Bug, message));
+    }
+    let columns = rows.columns().iter().zip(schema.fields()).map(|(c, f)| conform_column(c, f)).collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|e| Error::bug("matching rows to their schema", e))
+}
+
+/// Data files hold rows that are deleted, too, and those may lack required values: in files every column is optional.
+fn unrequired(schema: &SchemaRef) -> SchemaRef {
+    if schema.fields().iter().all(|f| f.is_nullable()) {
+        return Arc::clone(schema);
+    }
+    let fields: Vec<_> = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
+    Arc::new(arrow::datatypes::Schema::new(fields))
+}
+
+fn conform_column(column: &ArrayRef, field: &FieldRef) -> Result<ArrayRef, Error> {
+    if column.data_type() == field.data_type() {
+        return Ok(Arc::clone(column));
+    }
+    let wrong = |e| Error::bug(format!("matching column `{}` to its type {}", field.name(), field.data_type()), e);
+    match (column.data_type(), field.data_type()) {
+        (DataType::List(_), DataType::List(item)) => {
+            let list: &ListArray = column.as_list();
+            let values = conform_column(list.values(), item)?;
+            Ok(Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned()).map_err(wrong)?))
+        }
+        (DataType::LargeList(_), DataType::List(item)) => {
+            let list: &LargeListArray = column.as_list();
+            let values = conform_column(list.values(), item)?;
+            let large = LargeListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned()).map_err(wrong)?;
+            exact(&large, field.data_type()).map_err(wrong)
+        }
+        (DataType::Struct(_), DataType::Struct(inner)) => {
+            let parts = column.as_struct();
+            let columns = parts.columns().iter().zip(inner).map(|(c, f)| conform_column(c, f)).collect::<Result<Vec<_>, _>>()?;
+            Ok(Arc::new(StructArray::try_new(inner.clone(), columns, parts.nulls().cloned()).map_err(wrong)?))
+        }
+        _ => exact(column, field.data_type()).map_err(wrong),
+    }
+}
+
+/// A cast that fails rather than turn a value into NULL.
+fn exact(column: &dyn Array, to: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
+    cast_with_options(column, to, &CastOptions { safe: false, ..CastOptions::default() })
+}
