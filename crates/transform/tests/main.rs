@@ -1,0 +1,1 @@
+//! Plugins as they are built, against the host.
