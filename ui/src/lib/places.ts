@@ -1,0 +1,19 @@
+/** Where things are shown: props for `<Link>`. */
+export const tableAt = (layer: string, name: string) => ({ to: '/tables/$layer/$name', params: { layer, name } as never });
+export const pipelineAt = (name: string) => ({ to: '/pipelines/$name', params: { name } as never });
+export const modelAt = (name: string) => ({ to: '/models/$name', params: { name } as never });
+export const sqlWith = (query: string) => ({ to: '/sql', search: { q: query } as never });
+
+const LAYERS = ['bronze', 'silver', 'gold'];
+
+/** Where a `layer.name` is shown; undefined for tables outside the lake. */
+export function placeOf(qualified: string) {
+  const dot = qualified.indexOf('.');
+  const layer = qualified.slice(0, dot);
+  return LAYERS.includes(layer) ? tableAt(layer, qualified.slice(dot + 1)) : undefined;
+}
+
+const BARE = /^[a-z_][a-z0-9_$]*$/;
+
+/** A name as SQL wants it: quoted only where it must be. */
+export const quoted = (name: string): string => (BARE.test(name) ? name : `"${name.replaceAll('"', '""')}"`);

@@ -1,0 +1,56 @@
+export interface Statement {
+  /** Offsets in the text; `to` is before the semicolon. */
+  from: number;
+  to: number;
+}
+
+/** The statements of a text, split at semicolons outside of quotes, dollar quotes and comments. Empty ones are left out. */
+export function statements(text: string): Statement[] {
+  const found: Statement[] = [];
+  let start = 0;
+  let at = 0;
+  const close = (to: number) => {
+    const body = text.slice(start, to);
+    const lead = body.length - body.trimStart().length;
+    if (body.trim() !== '') found.push({ from: start + lead, to: start + body.trimEnd().length });
+    start = to + 1;
+  };
+  while (at < text.length) {
+    const char = text[at];
+    const two = text.slice(at, at + 2);
+    if (char === ';') {
+      close(at);
+      at += 1;
+    } else if (two === '--') at = after(text, '\n', at + 2);
+    else if (two === '/*') at = after(text, '*/', at + 2);
+    else if (char === "'" || char === '"') at = after(text, char, at + 1);
+    else if (char === '$') {
+      const tag = /^\$[A-Za-z_]*\$/.exec(text.slice(at, at + 64))?.[0];
+      at = tag ? after(text, tag, at + tag.length) : at + 1;
+    } else at += 1;
+  }
+  close(text.length);
+  return found;
+}
+
+function after(text: string, end: string, from: number): number {
+  const at = text.indexOf(end, from);
+  return at < 0 ? text.length : at + end.length;
+}
+
+/** The statement that the cursor is in or just behind; the last one before it otherwise. */
+export function statementAt(text: string, cursor: number): Statement | undefined {
+  const all = statements(text);
+  return all.findLast((statement) => statement.from <= cursor) ?? all[0];
+}
+
+/** The offset of a one-based line and column. */
+export function offsetOf(text: string, line: number, column: number): number {
+  let at = 0;
+  for (let seen = 1; seen < line; seen += 1) {
+    const next = text.indexOf('\n', at);
+    if (next < 0) break;
+    at = next + 1;
+  }
+  return Math.min(text.length, at + Math.max(0, column - 1));
+}

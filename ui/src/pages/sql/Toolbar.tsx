@@ -1,0 +1,76 @@
+import { ActionIcon, Button, Menu, NativeSelect } from '@mantine/core';
+import { IconAlignLeft, IconDeviceFloppy, IconDots, IconLink, IconListTree, IconPlayerPlay, IconPlayerStop } from '@tabler/icons-react';
+import { useRouter } from '@tanstack/react-router';
+import { failed, said } from '@/components/notify';
+import * as format from '@/lib/format';
+import type { Tab } from './tabs';
+
+interface Props {
+  tab: Tab;
+  running: boolean;
+  limit: string;
+  limits: string[];
+  onLimit: (limit: string) => void;
+  onRun: (prefix?: string) => void;
+  onCancel: () => void;
+  onSave: () => void;
+  onFormatted: (query: string) => void;
+}
+
+/** What one does with the statement. */
+export function Toolbar({ tab, running, limit, limits, onLimit, onRun, onCancel, onSave, onFormatted }: Props) {
+  const router = useRouter();
+  const tidy = async () => {
+    try {
+      const { format: pretty } = await import('sql-formatter');
+      onFormatted(pretty(tab.query, { language: 'postgresql', keywordCase: 'preserve', tabWidth: 2 }));
+    } catch (error) {
+      const detail = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+      failed('Could not format it', { type: 'about:blank', title: '', status: 0, code: 'sql.format', detail });
+    }
+  };
+  const link = () => {
+    const { href } = router.buildLocation({ to: '.', search: ((old: object) => ({ ...old, tab: undefined, q: tab.query })) as never });
+    void navigator.clipboard.writeText(location.origin + href).then(() => said('The link is copied. It opens this query with this view.'));
+  };
+  const empty = tab.query.trim() === '';
+  return (
+    <div className="sql-bar">
+      {running ? (
+        <Button leftSection={<IconPlayerStop size={14} />} onClick={onCancel}>
+          Cancel
+        </Button>
+      ) : (
+        <Button variant="filled" leftSection={<IconPlayerPlay size={14} />} disabled={empty} onClick={() => onRun()} title="Ctrl Enter runs the statement at the cursor, or what is selected">
+          Run
+        </Button>
+      )}
+      <NativeSelect aria-label="Rows at most" value={limit} data={limits.map((value) => ({ value, label: `${format.number(Number(value))} rows at most` }))} onChange={(event) => onLimit(event.currentTarget.value)} />
+      <span className="right" />
+      <Button leftSection={<IconDeviceFloppy size={14} />} disabled={empty} onClick={onSave}>
+        Save
+      </Button>
+      <Menu width={210}>
+        <Menu.Target>
+          <ActionIcon aria-label="More" variant="default">
+            <IconDots size={15} />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item leftSection={<IconAlignLeft size={14} />} disabled={empty} onClick={() => void tidy()}>
+            Format
+          </Menu.Item>
+          <Menu.Item leftSection={<IconListTree size={14} />} disabled={empty} onClick={() => onRun('EXPLAIN ')}>
+            Explain
+          </Menu.Item>
+          <Menu.Item leftSection={<IconListTree size={14} />} disabled={empty} onClick={() => onRun('EXPLAIN ANALYZE ')}>
+            Explain with figures
+          </Menu.Item>
+          <Menu.Item leftSection={<IconLink size={14} />} disabled={empty} onClick={link}>
+            Copy a link
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+    </div>
+  );
+}
