@@ -1,6 +1,8 @@
+import { useMediaQuery } from '@mantine/hooks';
 import { IconChevronDown, IconChevronUp } from '@tabler/icons-react';
 import {
   type ColumnDef,
+  type Row,
   type RowData,
   type SortingState,
   flexRender,
@@ -10,7 +12,7 @@ import {
   useReactTable,
 } from '@tanstack/react-table';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { Fragment, type ReactNode, useLayoutEffect, useRef, useState } from 'react';
+import { Fragment, type ReactNode, useLayoutEffect, useMemo, useRef, useState } from 'react';
 
 declare module '@tanstack/react-table' {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars
@@ -61,18 +63,24 @@ export function DataTable<T>({
   maxHeight?: number | string;
 }) {
   const [ownSort, setOwnSort] = useState('');
-  const sorting = parseSort(sort ?? ownSort);
+  const sorted = sort ?? ownSort;
+  const sorting = useMemo(() => parseSort(sorted), [sorted]);
+  const phone = useMediaQuery('(max-width: 720px)', undefined, { getInitialValueInEffect: false });
+  const hidden = useMemo(() => (phone ? Object.fromEntries(columns.filter((column) => column.meta?.wide).map((column) => [column.id ?? '', false])) : {}), [phone, columns]);
   const instance = useReactTable({
     data: rows,
     columns,
     getRowId: id,
-    state: { sorting, globalFilter: filter },
+    state: { sorting, globalFilter: filter, columnVisibility: hidden },
     onSortingChange: (change) => (onSort ?? setOwnSort)(printSort(typeof change === 'function' ? change(sorting) : change)),
-    globalFilterFn: (row, column, wanted: string) => wanted.toLowerCase().split(/\s+/).every((word) => String(row.getValue(column) ?? '').toLowerCase().includes(word)),
+    globalFilterFn: includesWords,
     getCoreRowModel: getCoreRowModel(),
     getSortedRowModel: getSortedRowModel(),
     getFilteredRowModel: getFilteredRowModel(),
     enableSortingRemoval: true,
+    // Nothing here has pages; the reset would draw the list once more for every new value.
+    autoResetAll: false,
+    autoResetPageIndex: false,
   });
 
   const all = instance.getRowModel().rows;
@@ -80,14 +88,14 @@ export function DataTable<T>({
   const virtual = all.length > VIRTUAL_FROM && !detail;
   const { items, before, after } = useWindow(box, all.length, virtual);
   const visible = virtual ? items.flatMap((index) => all[index] ?? []) : all;
-  const width = columns.length;
+  const width = instance.getVisibleLeafColumns().length;
 
   return (
     <div className="list" ref={box} style={{ maxHeight: virtual ? (maxHeight ?? 'calc(100dvh - 260px)') : undefined, minHeight: virtual ? 240 : undefined }} tabIndex={virtual ? 0 : undefined} role="region" aria-label={label}>
       <table aria-rowcount={all.length + 1}>
         <colgroup>
-          {instance.getAllLeafColumns().map((column) => (
-            <col key={column.id} className={column.columnDef.meta?.wide ? 'wide-only' : undefined} style={{ width: column.columnDef.meta?.width }} />
+          {instance.getVisibleLeafColumns().map((column) => (
+            <col key={column.id} style={{ width: column.columnDef.meta?.width }} />
           ))}
         </colgroup>
         <thead>
@@ -119,7 +127,7 @@ export function DataTable<T>({
             const below = detail?.(row.original);
             return (
               <Fragment key={row.id}>
-                <tr data-row>
+                <tr data-row data-open={below ? true : undefined}>
                   {row.getVisibleCells().map((cell) => (
                     <td key={cell.id} className={cellClass(cell.column.columnDef)}>
                       {flexRender(cell.column.columnDef.cell, cell.getContext())}
@@ -144,7 +152,12 @@ export function DataTable<T>({
   );
 }
 
-const cellClass = <T,>(column: ColumnDef<T>) => [column.meta?.num && 'num', column.meta?.wide && 'wide-only'].filter(Boolean).join(' ') || undefined;
+function includesWords<T>(row: Row<T>, column: string, wanted: string): boolean {
+  const text = String(row.getValue(column) ?? '').toLowerCase();
+  return wanted.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+}
+
+const cellClass = <T,>(column: ColumnDef<T>) => (column.meta?.num ? 'num' : undefined);
 
 const Spacer = ({ height, width }: { height: number; width: number }) => (
   <tr aria-hidden>

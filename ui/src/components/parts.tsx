@@ -102,7 +102,7 @@ export function Notice({ tone, title, hint, children, actions }: { tone: Tone; t
 export function Failure({ problem, onRetry }: { problem: Problem; onRetry?: () => void }) {
   return (
     <Notice tone="bad" title={problem.title || 'This failed'} hint={problem.hint} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
-      {problem.detail} <span className="faint mono">{problem.code}</span>
+      {problem.detail} <span className="muted mono">{problem.code}</span>
     </Notice>
   );
 }

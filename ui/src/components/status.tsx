@@ -51,5 +51,8 @@ export function ToneIcon({ tone, size = 17 }: { tone: Tone; size?: number }) {
   return <Icon size={size} stroke={1.8} aria-hidden />;
 }
 
+/** A state in the middle of a sentence. */
+export const stateWord = (state: string): string => (STATES[state]?.[2] ?? state).toLowerCase();
+
 /** How urgent a state is: what fails sorts first. */
 export const urgency = (state: string): number => ['bad', 'warn', 'busy', 'calm', 'ok'].indexOf(STATES[state]?.[0] ?? 'calm');

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { offsetOf, statementAt, statements } from './statements';
+import { lineColumnOf, offsetOf, statementAt, statements } from './statements';
 
 const texts = (text: string) => statements(text).map(({ from, to }) => text.slice(from, to));
 
@@ -18,5 +18,6 @@ it('finds the statement at the cursor', () => {
 
 it('turns line and column into an offset', () => {
   expect(offsetOf('ab\ncd', 2, 2)).toBe(4);
+  expect(lineColumnOf('ab\ncd', 4)).toEqual({ line: 2, column: 2 });
   expect(offsetOf('ab', 9, 9)).toBe(2);
 });

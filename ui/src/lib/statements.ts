@@ -54,3 +54,9 @@ export function offsetOf(text: string, line: number, column: number): number {
   }
   return Math.min(text.length, at + Math.max(0, column - 1));
 }
+
+/** The one-based line and column of an offset. */
+export function lineColumnOf(text: string, offset: number): { line: number; column: number } {
+  const before = text.slice(0, offset).split('\n');
+  return { line: before.length, column: (before.at(-1) ?? '').length + 1 };
+}

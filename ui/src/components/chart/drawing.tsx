@@ -50,7 +50,7 @@ function options(spec: ChartSpec) {
   return {
     animation: false,
     textStyle: font,
-    grid: { left: 4, right: 12, top: (many ? 30 : 10) + (spec.yName ? 16 : 0), bottom: spec.xName ? 22 : 2, containLabel: true },
+    grid: { left: 4, right: 12, top: (many ? 34 : 10) + (spec.yName ? 18 : 0), bottom: spec.xName ? 22 : 2, containLabel: true },
     legend: many ? { top: 0, left: 0, icon: 'roundRect', itemWidth: 10, itemHeight: 10, textStyle: { color: muted, ...font } } : undefined,
     tooltip: {
       trigger: draws('scatter') ? 'item' : 'axis',
@@ -76,14 +76,14 @@ function options(spec: ChartSpec) {
       boundaryGap: spec.x === 'category',
       axisLine: { lineStyle: { color: strong } },
       axisTick: { show: false },
-      axisLabel: { color: faint, hideOverlap: true, ...font, ...(categories ? { width: 120, overflow: 'truncate' } : {}), ...(spec.x === 'value' ? { formatter: spec.formatX } : {}) },
+      axisLabel: { color: faint, hideOverlap: true, ...font, rich: { primary: { fontWeight: 'normal' } }, ...(categories ? { width: 120, overflow: 'truncate' } : {}), ...(spec.x === 'value' ? { formatter: spec.formatX } : {}) },
       splitLine: { show: false },
     },
     yAxis: {
       type: 'value',
       name: spec.yName,
       nameTextStyle: { color: faint, align: 'left', padding: [0, 0, 0, -4], ...font },
-      nameGap: 10,
+      nameGap: 12,
       splitNumber: 4,
       // Bars and areas start at zero; a line of its own may not.
       scale: !draws('bar') && !draws('area'),

@@ -14,6 +14,7 @@ import { useProfiles } from './use-profiles';
 const ROW = 28;
 const HEAD = 58;
 const NUMBERS = 60;
+const OVERSCAN = 8;
 const COPY_CELLS_MAX = 2_000_000;
 
 export interface GridProps {
@@ -63,7 +64,7 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
   const sequence = useMemo(() => [...pinned, ...loose], [pinned, loose]);
   const pinnedWidth = pinned.reduce((sum, column) => sum + widthOf(column), 0);
 
-  const rows = useVirtualizer({ count: rowCount, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 10, paddingStart: HEAD, scrollPaddingStart: HEAD });
+  const rows = useVirtualizer({ count: rowCount, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: OVERSCAN, paddingStart: HEAD, scrollPaddingStart: HEAD });
   const columns = useVirtualizer({
     horizontal: true,
     count: loose.length,
@@ -126,7 +127,10 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
     if (drag.current && event.buttons === 1) setRange((old) => (old ? { ...old, to: spot } : old));
   };
 
+  // Rows that leave the sight lend their elements to those that come: scrolling changes text and makes nothing new.
+  const slots = Math.ceil((rows.scrollRect?.height ?? 0) / ROW) + 2 * OVERSCAN + 3;
   const area = range && rangeOf(range);
+  const many = area !== undefined && (area.top !== area.bottom || area.left !== area.right);
   const cell = (index: number, column: number, at: number, pin?: number) => {
     const text = result.text(column, rowAt(index));
     const spot = { row: index, at };
@@ -198,7 +202,7 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
           </div>
           <div style={{ height: rows.getTotalSize() - HEAD, width: total }} role="rowgroup">
             {rows.getVirtualItems().map((item) => (
-              <div key={item.index} className="grid-row" role="row" aria-rowindex={item.index + 2} style={{ width: total, transform: `translateY(${item.start}px)` }}>
+              <div key={item.index % slots} className="grid-row" role="row" aria-rowindex={item.index + 2} style={{ width: total, transform: `translateY(${item.start}px)` }}>
                 <div className="grid-no" role="rowheader" aria-colindex={1}>
                   {rowAt(item.index) + 1}
                 </div>
@@ -220,20 +224,20 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
           />
         )}
       </div>
-      <div className="grid-foot">
-        {foot}
-        {order && (
-          <span>
-            {format.count(rowCount, 'row')} of {format.number(result.rowCount)} shown
-          </span>
-        )}
-        {area && (area.top !== area.bottom || area.left !== area.right) && (
-          <span style={{ marginLeft: 'auto' }}>{format.count((area.bottom - area.top + 1) * (area.right - area.left + 1), 'cell')} selected, Ctrl C copies</span>
-        )}
-        <span role="status" className="visually-hidden">
-          {copied === undefined ? '' : `${format.count(copied, 'cell')} copied`}
-        </span>
-      </div>
+      {(foot || order || many) && (
+        <div className="grid-foot">
+          {foot}
+          {order && (
+            <span>
+              {format.count(rowCount, 'row')} of {format.number(result.rowCount)} shown
+            </span>
+          )}
+          {many && <span style={{ marginLeft: 'auto' }}>{format.count((area.bottom - area.top + 1) * (area.right - area.left + 1), 'cell')} selected, Ctrl C copies</span>}
+        </div>
+      )}
+      <span role="status" className="visually-hidden">
+        {copied === undefined ? '' : `${format.count(copied, 'cell')} copied`}
+      </span>
     </div>
   );
 }

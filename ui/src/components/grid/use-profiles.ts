@@ -29,7 +29,7 @@ export function useProfiles(result: ResultSet, growing: boolean): Record<number,
       profiles[column] = profile(result, column);
       column += 1;
       const more = column < Math.min(result.columns.length, COLUMNS_MAX);
-      if (!more || column % 4 === 0) setMade({ of: result, profiles: { ...profiles } });
+      if (!more || column % 2 === 0) setMade({ of: result, profiles: { ...profiles } });
       if (more) cancel = whenIdle(work);
     };
     cancel = whenIdle(work);

@@ -71,11 +71,19 @@ export class ArrowResult implements ResultSet {
 
 function orderOf(data: Data, at: number): Order {
   const { type, values } = data;
-  if (DataType.isInt(type) || DataType.isFloat(type)) return type.typeId === Type.Float && type.precision === 0 ? (new Vector([data]).get(at) as number) : values[at];
+  if (DataType.isInt(type) || DataType.isFloat(type)) return type.typeId === Type.Float && type.precision === 0 ? (valueOf(data, at) as number) : values[at];
   if (DataType.isTimestamp(type) || DataType.isTime(type) || DataType.isDuration(type) || DataType.isDate(type)) return values[at];
   if (DataType.isDecimal(type)) return unscaled(data, at);
-  if (DataType.isBool(type)) return new Vector([data]).get(at) ? 1 : 0;
+  if (DataType.isBool(type)) return valueOf(data, at) ? 1 : 0;
   return textOf(data, at);
+}
+
+/** Making a vector costs more than reading from it, and a grid reads one cell at a time. */
+const vectors = new WeakMap<Data, Vector>();
+function valueOf(data: Data, at: number): unknown {
+  let vector = vectors.get(data);
+  if (!vector) vectors.set(data, (vector = new Vector([data])));
+  return vector.get(at);
 }
 
 const UNIT_DIGITS: Record<number, number> = { [TimeUnit.SECOND]: 0, [TimeUnit.MILLISECOND]: 3, [TimeUnit.MICROSECOND]: 6, [TimeUnit.NANOSECOND]: 9 };
@@ -88,7 +96,7 @@ function textOf(data: Data, at: number): string {
   if (DataType.isDecimal(type)) return decimalText(unscaled(data, at), type.scale);
   if (DataType.isInterval(type)) return intervalText(data, at);
   if (isNested(type)) return JSON.stringify(plain(data, at));
-  const value: unknown = new Vector([data]).get(at);
+  const value = valueOf(data, at);
   if (value instanceof Uint8Array) return hexText(value);
   return String(value);
 }
@@ -114,10 +122,10 @@ function plain(data: Data, at: number): unknown {
     return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   }
   if (DataType.isFloat(type)) {
-    const value = new Vector([data]).get(at) as number;
+    const value = valueOf(data, at) as number;
     return Number.isFinite(value) ? value : String(value);
   }
-  return DataType.isBool(type) ? new Vector([data]).get(at) : textOf(data, at);
+  return DataType.isBool(type) ? valueOf(data, at) : textOf(data, at);
 }
 
 const part = (data: Data | undefined, at: number): unknown => (data ? plain(data, at) : null);

@@ -87,7 +87,11 @@ function Runs({ runs }: { runs: ModelRun[] }) {
   );
   return (
     <Section title="Runs" aside="Newest first">
-      {runs.length > 2 && <Chart spec={spec} height={110} label={`How long the last ${Math.min(DRAWN_MAX, runs.length)} runs took`} />}
+      {runs.length > 2 && (
+        <div style={{ marginBottom: 16 }}>
+          <Chart spec={spec} height={110} label={`How long the last ${Math.min(DRAWN_MAX, runs.length)} runs took`} />
+        </div>
+      )}
       <div className="live">
         <DataTable
           label="Runs"

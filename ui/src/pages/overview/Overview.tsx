@@ -6,7 +6,7 @@ import { useEffect } from 'react';
 import { overview, queryRuns, savedQueries } from '@/api/queries';
 import type { Issue, LayerHealth, Overview as Body } from '@/api/types';
 import { Ago, Bytes, Code, Empty, Notice, Num, Section, Stat, Stats } from '@/components/parts';
-import { Status, ToneIcon, type Tone, urgency } from '@/components/status';
+import { Status, ToneIcon, type Tone, stateWord, urgency } from '@/components/status';
 import { ThroughputChart } from '@/components/throughput';
 import * as format from '@/lib/format';
 import { modelAt, pipelineAt, placeOf, sqlWith } from '@/lib/places';
@@ -87,7 +87,7 @@ function Health({ data }: { data: Body }) {
             <span key={state}>
               {at > 0 && ', '}
               <Link to="/pipelines" search={{ state } as never}>
-                {format.count(count, 'pipeline')} {state}
+                {format.count(count, 'pipeline')} {stateWord(state)}
               </Link>
             </span>
           ))}
@@ -114,7 +114,7 @@ function Wrong({ issue }: { issue: Issue }) {
       hint={issue.hint}
       actions={
         <span className="muted nowrap">
-          since <Ago us={issue.since_us} />
+          <Ago us={issue.since_us} />
         </span>
       }
     >

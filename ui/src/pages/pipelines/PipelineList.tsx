@@ -8,7 +8,7 @@ import type { Pipeline } from '@/api/types';
 import { DataTable } from '@/components/data-table';
 import { FilterBox } from '@/components/filter-box';
 import { Ago, Bytes, Code, Empty, Notice, Num, Page, TabBar } from '@/components/parts';
-import { Status, urgency } from '@/components/status';
+import { Status, stateWord, urgency } from '@/components/status';
 import * as format from '@/lib/format';
 import { pipelineAt } from '@/lib/places';
 import { text, useViewState } from '@/lib/view-state';
@@ -31,7 +31,7 @@ const COLUMNS: ColumnDef<Pipeline>[] = [
     header: 'Lag',
     accessorFn: (row) => row.lag_ms ?? -1,
     cell: ({ row }) => <span title={format.exact(row.original.lag_ms)}>{format.duration(row.original.lag_ms)}</span>,
-    meta: { num: true, width: 96 },
+    meta: { num: true, width: 116 },
     sortDescFirst: true,
   },
   { id: 'lag_bytes', header: 'Behind', accessorFn: (row) => row.lag_bytes ?? -1, cell: ({ row }) => <Bytes value={row.original.lag_bytes} />, meta: { num: true, width: 92, wide: true }, sortDescFirst: true },
@@ -40,7 +40,7 @@ const COLUMNS: ColumnDef<Pipeline>[] = [
     header: 'Changes/s',
     accessorKey: 'rows_per_s',
     cell: ({ row }) => <Num value={row.original.rows_per_s} />,
-    meta: { num: true, width: 96 },
+    meta: { num: true, width: 96, wide: true },
     sortDescFirst: true,
   },
   { id: 'rows_total', header: 'In all', accessorKey: 'rows_total', cell: ({ row }) => <Num value={row.original.rows_total} />, meta: { num: true, width: 88, wide: true }, sortDescFirst: true },
@@ -96,7 +96,7 @@ export default function PipelineList() {
         <TabBar
           label="State"
           value={state}
-          tabs={states.map((id) => ({ id, name: format.sentence(id), count: id === 'all' ? data.length : data.filter((pipeline) => pipeline.state === id).length }))}
+          tabs={states.map((id) => ({ id, name: format.sentence(stateWord(id)), count: id === 'all' ? data.length : data.filter((pipeline) => pipeline.state === id).length }))}
           onChange={(next) => set({ state: next === 'all' ? undefined : next })}
         />
       </div>
@@ -112,7 +112,7 @@ export default function PipelineList() {
           filter={filter}
           sort={text(search, 'sort')}
           onSort={(sort) => set({ sort })}
-          nothing={filter ? `No pipeline is called “${filter}”.` : `No pipeline is ${state}.`}
+          nothing={filter ? `No pipeline is called “${filter}”.` : `No pipeline is ${stateWord(state)}.`}
           detail={(row) =>
             row.last_error ? (
               <Notice tone={row.state === 'failed' ? 'bad' : 'warn'} hint={row.last_error.hint}>

@@ -51,6 +51,16 @@ export function ResultChart({ result, choice, onChoose }: { result: ResultSet; c
             ))}
           </Menu.Dropdown>
         </Menu>
+        <NativeSelect
+          aria-label="Split by"
+          value={chosen.by === undefined ? '' : String(chosen.by)}
+          data={[{ value: '', label: 'Not split' }, ...options.filter((option) => Number(option.value) !== chosen.x).map((option) => ({ ...option, label: `Split by ${option.label}` }))]}
+          onChange={(event) => {
+            const { by: _, ...rest } = chosen;
+            const by = event.currentTarget.value;
+            onChoose(by === '' ? rest : { ...rest, by: Number(by) });
+          }}
+        />
         {result.rowCount > POINTS_MAX && <span className="muted">The first {format.exact(POINTS_MAX)} rows are drawn. Group them in the query to see all.</span>}
       </div>
       <Chart spec={spec} height={340} label={`${chosen.y.map((column) => result.columns[column]?.name).join(', ')} by ${result.columns[chosen.x]?.name}`} />

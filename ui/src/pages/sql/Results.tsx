@@ -1,5 +1,5 @@
 import { Button, SegmentedControl } from '@mantine/core';
-import { IconDownload, IconPlayerPlay, IconTerminal2 } from '@tabler/icons-react';
+import { IconAlertTriangle, IconDownload, IconPlayerPlay, IconTerminal2 } from '@tabler/icons-react';
 import { useMutation } from '@tanstack/react-query';
 import { Suspense, lazy } from 'react';
 import { problemOf } from '@/api/client';
@@ -22,6 +22,8 @@ interface Props {
   view: View;
   chart: ChartChoice | undefined;
   maxRows: number;
+  /** Where in the tab's text the problem is. */
+  place: { line: number; column: number } | undefined;
   onView: (view: View) => void;
   onChart: (choice: ChartChoice) => void;
   onGoTo: () => void;
@@ -29,7 +31,7 @@ interface Props {
 }
 
 /** What came of the last run: its rows, a chart of them, or why there are none. */
-export function Results({ run, view, chart, maxRows, onView, onChart, onGoTo, onRetry }: Props) {
+export function Results({ run, view, chart, maxRows, place, onView, onChart, onGoTo, onRetry }: Props) {
   if (!run) {
     return (
       <div className="sql-result">
@@ -45,9 +47,9 @@ export function Results({ run, view, chart, maxRows, onView, onChart, onGoTo, on
       {run.state === 'failed' && run.problem && (
         <div className="pad">
           <Failure problem={run.problem} onRetry={onRetry} />
-          {run.problem.line != null && (
+          {place && (
             <Button mt={8} onClick={onGoTo}>
-              Go to line {run.problem.line}, column {run.problem.column ?? 1}
+              Go to line {place.line}, column {place.column}
             </Button>
           )}
         </div>
@@ -67,13 +69,6 @@ export function Results({ run, view, chart, maxRows, onView, onChart, onGoTo, on
       )}
       {answer && run.state !== 'failed' && (
         <>
-          {answer.truncated && run.state === 'done' && (
-            <div className="pad" style={{ paddingBottom: 0, flex: 'none' }}>
-              <Notice tone="warn" hint="Raise the limit beside Run, or download the CSV, which has every row.">
-                Only the first {format.exact(maxRows)} rows are shown.
-              </Notice>
-            </div>
-          )}
           <div className="fill">
             {view === 'chart' ? (
               <Suspense fallback={<Bone height={340} />}>
@@ -89,12 +84,12 @@ export function Results({ run, view, chart, maxRows, onView, onChart, onGoTo, on
           </div>
         </>
       )}
-      <Foot run={run} view={view} onView={onView} />
+      <Foot run={run} view={view} maxRows={maxRows} onView={onView} />
     </div>
   );
 }
 
-function Foot({ run, view, onView }: { run: Run; view: View; onView: (view: View) => void }) {
+function Foot({ run, view, maxRows, onView }: { run: Run; view: View; maxRows: number; onView: (view: View) => void }) {
   const download = useMutation({
     mutationFn: async () => saveAs(await downloadCsv(run.query), 'result.csv'),
     onError: (error) => failed('Could not download the result', problemOf(error)),
@@ -114,7 +109,12 @@ function Foot({ run, view, onView }: { run: Run; view: View; onView: (view: View
         />
       )}
       {run.state === 'running' ? <Elapsed run={run} /> : <span title="From asking to the last row here">{format.duration(facts?.elapsed_ms ?? run.elapsedMs)}</span>}
-      {answer && <span title={format.exact(answer.result.rowCount)}>{format.count(answer.result.rowCount, 'row')}</span>}
+      {answer && !answer.truncated && <span title={format.exact(answer.result.rowCount)}>{format.count(answer.result.rowCount, 'row')}</span>}
+      {answer?.truncated && (
+        <span className="status" data-tone="warn" title="Raise the limit beside Run, or download the CSV, which has every row.">
+          <IconAlertTriangle size={14} aria-hidden /> only the first {format.exact(maxRows)} rows; the CSV has all
+        </span>
+      )}
       {facts && <span title={`${format.exactBytes(facts.bytes_scanned)} of data files were read`}>{format.bytes(facts.bytes_scanned)} scanned</span>}
       {answer && answer.asOf.length > 0 && (
         <span className="clip" title={answer.asOf.map((seen) => `${seen.source} at ${seen.cursor}${seen.commit_ts_us ? `, committed ${format.exactTime(seen.commit_ts_us)}` : ''}`).join('\n')}>

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { savedQueries, schema } from '@/api/queries';
 import type { SavedQuery } from '@/api/types';
-import { offsetOf } from '@/lib/statements';
+import { lineColumnOf, offsetOf } from '@/lib/statements';
 import { oneOf, text, useViewState } from '@/lib/view-state';
 import { Editor, type EditorHandle } from './Editor';
 import { Results, type View } from './Results';
@@ -128,6 +128,7 @@ export default function SqlPage() {
           view={oneOf(search, 'view', ['rows', 'chart']) as View}
           chart={chartFrom(search.chart)}
           maxRows={maxRows}
+          place={mark && lineColumnOf(tab.query, mark.from)}
           onView={(view) => set({ view: view === 'rows' ? undefined : view })}
           onChart={(chart) => set({ chart })}
           onGoTo={() => mark && editor.current?.goTo(mark.from)}
@@ -143,5 +144,6 @@ function chartFrom(value: unknown): ChartChoice | undefined {
   const choice = value as Partial<ChartChoice> | undefined;
   const whole = (at: unknown): at is number => Number.isInteger(at) && Number(at) >= 0;
   if (!choice || !whole(choice.x) || !Array.isArray(choice.y) || !choice.y.every(whole)) return undefined;
-  return choice.kind === 'bar' || choice.kind === 'line' || choice.kind === 'scatter' ? { kind: choice.kind, x: choice.x, y: choice.y } : undefined;
+  if (choice.kind !== 'bar' && choice.kind !== 'line' && choice.kind !== 'scatter') return undefined;
+  return { kind: choice.kind, x: choice.x, y: choice.y, ...(whole(choice.by) ? { by: choice.by } : {}) };
 }

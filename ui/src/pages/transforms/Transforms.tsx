@@ -81,7 +81,7 @@ export default function Transforms() {
               meta: { num: true, width: 104 },
             },
             { id: 'traps', header: () => <span title="Calls that trapped, or ran out of time or memory">Stopped</span>, accessorKey: 'traps', cell: ({ row }) => <Num value={row.original.traps} />, meta: { num: true, width: 84, wide: true } },
-            { id: 'ns_per_row', header: 'Per row', accessorKey: 'ns_per_row', cell: ({ row }) => (row.original.rows_in > 0 ? format.duration(row.original.ns_per_row / 1e6) : format.NONE), meta: { num: true, width: 88 } },
+            { id: 'ns_per_row', header: 'Per row', accessorKey: 'ns_per_row', cell: ({ row }) => (row.original.rows_in > 0 ? format.duration(row.original.ns_per_row / 1e6) : format.NONE), meta: { num: true, width: 88, wide: true } },
           ]}
           detail={(row) => (row.error || open === row.name) && <About transform={row} open={open === row.name} />}
         />

@@ -1,0 +1,279 @@
+// Walks the dashboard as a person does, against a server with data flowing (`lakebox demo`, or any other at LAKEBOX_URL).
+//
+//   LAKEBOX_URL=http://127.0.0.1:8480 LAKEBOX_SHOTS=/tmp/shots npm test
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { accessible, api, eventually, go, launch, open, shot } from './browser.mjs';
+
+const FRAMES = 120;
+
+let browser;
+let table;
+let pipeline;
+let model;
+
+before(async () => {
+  browser = await launch();
+  // The demo needs some seconds until its first gold table has rows.
+  const tables = await eventually('tables with rows', async () => {
+    const all = await api('/tables');
+    return all.some((each) => each.layer === 'silver' && each.rows > 0) && all;
+  }, 60);
+  table = tables.filter((each) => each.layer === 'silver').sort((a, b) => b.rows - a.rows)[0];
+  pipeline = (await api('/pipelines'))[0];
+  model = (await api('/models'))[0];
+});
+after(() => browser?.close());
+
+const PAGES = () => [
+  ['overview', '/', 'Throughput'],
+  ['tables', '/tables', table.name],
+  ['tables-filtered', `/tables?layer=silver&filter=${table.name}`, table.name],
+  ['table', `/tables/silver/${table.name}`, 'Columns'],
+  ['table-rows', `/tables/silver/${table.name}?tab=rows`, 'rows'],
+  ['table-snapshots', `/tables/silver/${table.name}?tab=snapshots`, 'Rows after'],
+  ['table-files', `/tables/silver/${table.name}?tab=files`, 'data file'],
+  ['table-lineage', `/tables/silver/${table.name}?tab=lineage`, 'Made from'],
+  ['table-properties', `/tables/silver/${table.name}?tab=properties`, 'Current metadata'],
+  ['pipelines', '/pipelines', pipeline.name],
+  ['pipeline', `/pipelines/${pipeline.name}`, 'Throughput'],
+  ['transforms', '/transforms', 'Transforms'],
+  ['models', '/models', model?.name ?? 'No models yet'],
+  ...(model ? [['model', `/models/${model.name}`, 'Statement']] : []),
+  ['sql', '/sql', 'Write a query and run it'],
+  ['about', '/about', 'Connect'],
+];
+
+async function noneWrong(problems) {
+  assert.deepEqual(problems, []);
+}
+
+describe('every page', () => {
+  for (const [name, options] of [
+    ['light', { scheme: 'light' }],
+    ['dark', { scheme: 'dark' }],
+    ['phone', { scheme: 'light', width: 390, height: 800 }],
+  ]) {
+    it(`opens by its URL, shows its data, is accessible and stays at home (${name})`, async () => {
+      const { context, page, problems } = await open(browser, options);
+      for (const [id, path, text] of PAGES()) {
+        await go(page, path);
+        await page.getByText(text, { exact: false }).locator('visible=true').first().waitFor();
+        await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+        await page.waitForTimeout(250);
+        await shot(page, `${id}-${name}`);
+        await accessible(page, `${path} (${name})`);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(wide <= 0, `${path} (${name}) is ${wide} px wider than the screen`);
+      }
+      await noneWrong(problems);
+      await context.close();
+    });
+  }
+});
+
+describe('live values', () => {
+  it('move without a reload, stay when the line drops, and say since when', async () => {
+    const { context, page, problems } = await open(browser);
+    await page.addInitScript(() => {
+      window.streams = [];
+      const Original = window.EventSource;
+      window.EventSource = class extends Original {
+        constructor(...rest) {
+          super(...rest);
+          window.streams.push(this);
+        }
+      };
+    });
+    await go(page, '/');
+    const asOf = () => page.locator('.health-sub').innerText();
+    const first = await asOf();
+    await eventually('newer values', async () => (await asOf()) !== first, 10);
+    await page.route('**/api/v1/**', (route) => route.abort());
+    await page.evaluate(() => window.streams.at(-1).dispatchEvent(new Event('error')));
+    await page.getByText(/No connection since/).waitFor({ timeout: 20_000 });
+    await shot(page, 'overview-dropped');
+    assert.ok((await page.locator('.layer').count()) > 0, 'the last values are still there');
+    await page.unroute('**/api/v1/**');
+    await page.getByText(/No connection since/).waitFor({ state: 'detached', timeout: 20_000 });
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  it('a failed page says what happened and works after a retry', async () => {
+    const { context, page } = await open(browser);
+    let broken = true;
+    await page.route('**/api/v1/models', (route) => (broken ? route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ type: 'about:blank', title: 'Unavailable', status: 503, code: 'catalog.locked', detail: 'The catalog is locked by another process.', hint: 'Stop the other lakebox.' }) }) : route.continue()));
+    await go(page, '/models');
+    await page.getByText('Stop the other lakebox.').waitFor();
+    await shot(page, 'models-failed');
+    broken = false;
+    await page.getByRole('button', { name: 'Retry' }).click();
+    await page.getByText(model?.name ?? 'No models yet').first().waitFor();
+    await context.close();
+  });
+});
+
+describe('SQL', () => {
+  const typed = async (page, text) => {
+    await page.locator('.cm-content').click();
+    await page.keyboard.press('Control+a');
+    await page.keyboard.insertText(text);
+    await page.keyboard.press('Escape');
+  };
+
+  it('runs, keeps its tabs over a reload, and shows an error at its place', async () => {
+    const { context, page, problems } = await open(browser);
+    await go(page, '/sql');
+    await typed(page, `select count(*) as many from silver.${table.name};\nselect 1 +`);
+    await page.keyboard.press('Control+Home');
+    await page.keyboard.press('Control+Enter');
+    await page.locator('.grid-cell').first().waitFor();
+    await page.getByText(/1 row\b/).first().waitFor();
+    assert.match(await page.locator('.grid-th').first().innerText(), /many/);
+    await shot(page, 'sql-result');
+
+    await typed(page, `select *\nform silver.${table.name}`);
+    await page.keyboard.press('Control+Enter');
+    await page.getByRole('alert').waitFor();
+    await shot(page, 'sql-error');
+    await accessible(page, 'SQL with an error');
+    await page.waitForTimeout(400);
+    await page.reload();
+    await page.locator('.cm-content').waitFor();
+    assert.match(await page.locator('.cm-content').innerText(), /form silver/);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  it('completes tables and columns from the catalog', async () => {
+    const { context, page } = await open(browser);
+    await go(page, '/sql');
+    await page.locator('.sql-side .thing').first().waitFor();
+    await page.locator('.cm-content').click();
+    await page.keyboard.type('select * from silver.', { delay: 20 });
+    await page.locator('.cm-tooltip-autocomplete').waitFor();
+    await shot(page, 'sql-completion');
+    assert.match(await page.locator('.cm-tooltip-autocomplete').innerText(), new RegExp(table.name.slice(0, 4)));
+    await context.close();
+  });
+
+  it('scrolls 100 k rows smoothly, sorts, filters and copies', async () => {
+    const { context, page, problems } = await open(browser);
+    // Whatever the table holds, this many rows come of it.
+    const query = `select a.* from silver.${table.name} a limit 100000`;
+    await go(page, `/sql?q=${encodeURIComponent(query)}`);
+    await page.locator('.cm-content').click();
+    await page.keyboard.press('Control+Enter');
+    const rows = await eventually('a finished result', async () => {
+      const running = await page.getByRole('button', { name: 'Cancel' }).count();
+      return running === 0 && Number(await page.locator('.grid').getAttribute('aria-rowcount'));
+    }, 60);
+    // Time of the page's own thread, so that a busy machine does not fail it: a frame at 60 Hz has 16 ms.
+    const client = await context.newCDPSession(page);
+    await client.send('Performance.enable', { timeDomain: 'threadTicks' });
+    const busy = async () => (await client.send('Performance.getMetrics')).metrics.find(({ name }) => name === 'TaskDuration').value * 1000;
+    const before = await busy();
+    const drawn = await page.evaluate(async (count) => {
+      const grid = document.querySelector('.grid');
+      for (let frame = 0; frame < count; frame += 1) {
+        grid.scrollTop += 280;
+        await new Promise(requestAnimationFrame);
+      }
+      return document.querySelectorAll('.grid-row').length;
+    }, FRAMES);
+    const perFrame = ((await busy()) - before) / FRAMES;
+    console.log(`${rows - 1} rows: ${perFrame.toFixed(1)} ms of work a frame at ten new rows a frame, ${drawn} rows drawn`);
+    assert.ok(drawn < 120, 'only what is in sight is drawn');
+    assert.ok(perFrame < 16, `a frame took ${perFrame.toFixed(1)} ms of work; 60 frames a second leave 16`);
+    await shot(page, 'sql-scrolled');
+
+    await page.locator('.grid').evaluate((grid) => (grid.scrollTop = 0));
+    await page.locator('.grid-th button').first().click();
+    await eventually('sorted', async () => (await page.locator('.grid-th').first().getAttribute('aria-sort')) === 'ascending');
+    await page.locator('.grid-cell').nth(0).click();
+    await page.keyboard.press('Shift+ArrowRight');
+    await page.keyboard.press('Shift+ArrowDown');
+    await page.keyboard.press('Control+c');
+    const copied = await eventually('the clipboard', () => page.evaluate(() => navigator.clipboard.readText()));
+    assert.equal(copied.split('\n').length, 3, 'a header and two rows');
+    assert.equal(copied.split('\n')[0].split('\t').length, 2, 'two columns');
+    await shot(page, 'sql-selection');
+    await accessible(page, 'SQL with a result');
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  it('draws a chart, downloads CSV, and restores the view from its URL', async () => {
+    const { context, page } = await open(browser);
+    const gold = model?.name;
+    const query = gold ? `select * from gold.${gold}` : `select * from silver.${table.name} limit 50`;
+    await go(page, `/sql?view=chart&q=${encodeURIComponent(query)}`);
+    await page.locator('.cm-content').click();
+    await page.keyboard.press('Control+Enter');
+    await page.locator('.sql-chart, .empty').first().waitFor();
+    await page.waitForTimeout(800);
+    await shot(page, 'sql-chart');
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
+    assert.equal(download.suggestedFilename(), 'result.csv');
+    await context.close();
+  });
+
+  it('saves a query, finds it in the palette, and undoes its deletion', async () => {
+    const { context, page } = await open(browser);
+    const name = `Browser test ${Date.now()}`;
+    await go(page, '/sql?panel=saved');
+    await typed(page, 'select 42 as answer');
+    await page.keyboard.press('Control+s');
+    await page.getByRole('dialog').getByLabel('Name').fill(name);
+    await page.getByRole('dialog').getByRole('button', { name: 'Save', exact: true }).click();
+    await page.locator('.sql-side').getByText(name).waitFor();
+    await page.keyboard.press('Control+k');
+    await page.getByRole('dialog').getByRole('combobox').fill(name);
+    await page.getByRole('option', { name }).waitFor();
+    await shot(page, 'palette');
+    await accessible(page, 'the palette');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: `Delete ${name}` }).click({ force: true });
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.locator('.sql-side').getByText(name).waitFor();
+    for (const saved of await api('/saved-queries')) if (saved.name === name) await api(`/saved-queries/${saved.id}`, { method: 'DELETE' });
+    await context.close();
+  });
+});
+
+describe('pipelines', () => {
+  it('pause and resume, and resync wants the name typed', async () => {
+    const { context, page, problems } = await open(browser);
+    await go(page, `/pipelines/${pipeline.name}`);
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.locator('.page-head .status', { hasText: 'Paused' }).waitFor();
+    await shot(page, 'pipeline-paused');
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await page.locator('.page-head .status', { hasText: /Streaming|Starting|Copying/ }).waitFor();
+    await page.getByRole('button', { name: 'Resync…' }).click();
+    const confirm = page.getByRole('dialog').getByRole('button', { name: 'Resync' });
+    assert.ok(await confirm.isDisabled());
+    await page.getByRole('dialog').getByRole('textbox').fill(pipeline.name);
+    assert.ok(await confirm.isEnabled());
+    await shot(page, 'pipeline-resync');
+    await accessible(page, 'the resync dialogue');
+    await page.getByRole('button', { name: 'Keep as it is' }).click();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+});
+
+describe('the keyboard', () => {
+  it('reaches a page through the palette, and Back returns', async () => {
+    const { context, page } = await open(browser);
+    await go(page, '/');
+    await page.keyboard.press('Control+k');
+    await page.getByRole('dialog').getByRole('combobox').fill(`silver.${table.name}`);
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`**/tables/silver/${table.name}`);
+    await page.goBack();
+    await page.locator('.health').waitFor();
+    await context.close();
+  });
+});
