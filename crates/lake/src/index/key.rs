@@ -284,9 +284,8 @@ fn fill(column: &ArrayRef, items: Option<&RowBytes>, sheet: &mut Sheet) -> Resul
         DataType::BinaryView => sheet.varying(column.as_binary_view().iter()),
         DataType::List(_) => fill_lists(column, items, sheet),
         _ => {
-            let rows =
-                with_integers!(column, |array| array.iter().map(|v| v.map(|v| i64::from(v).to_le_bytes())).collect::<Vec<_>>());
-            sheet.fixed(rows.into_iter());
+            let values = with_integers!(column, |array| longs(array));
+            sheet.fixed(values.into_iter());
         }
     }
     Ok(())

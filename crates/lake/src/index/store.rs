@@ -164,9 +164,22 @@ impl KeyIndex {
         ordinal
     }
 
+    /// The ordinal that the next new file gets; all files known so far have smaller ones.
+    pub fn next_file(&self) -> u32 {
+        self.next_file
+    }
+
     /// The path of a data file, unless the table no longer has it.
     pub fn path(&self, file: u32) -> Option<&str> {
         self.files.get(&file).map(|f| f.path.as_str())
+    }
+
+    /// Forgets all data files with an ordinal below `ordinal`, as [`Self::forget`].
+    pub fn forget_below(&mut self, ordinal: u32) {
+        let stay = self.files.split_off(&ordinal);
+        for entry in std::mem::replace(&mut self.files, stay).into_values() {
+            self.ordinals.remove(&entry.path);
+        }
     }
 
     /// Forgets a data file that the table no longer has. Its entries stay behind as entries of an unknown file.
