@@ -7,6 +7,7 @@ mod error;
 pub mod index;
 mod lake;
 mod replace;
+mod sink;
 mod store;
 mod table;
 mod view;
@@ -15,6 +16,7 @@ pub use commit::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, T
 pub use error::{Error, Kind};
 pub use lake::{Committed, Lake, LakeSettings, LakeStats};
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
+pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};
 pub use store::{FileSink, Store, StoreCounts};
 pub use table::{
     DataFileWriter, Evolution, FIELD_ID, FileInfo, SnapshotInfo, TableInfo, TableSpec, TableState, WriterOptions, WrittenFile, evolve, field_id,

@@ -17,7 +17,8 @@ pub(crate) struct Group {
     pub cursor: Cursor,
     pub tables: Vec<GroupTable>,
     pub rows: u64,
-    pub guard: CommitGuard,
+    /// Tells when the commit has ended, whichever way.
+    pub _guard: CommitGuard,
 }
 
 /// One source table's part of a commit.

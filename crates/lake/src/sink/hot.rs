@@ -1,7 +1,6 @@
 //! Rows that are accepted and not committed: in memory, at places that are already final.
 
 use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
-use object_store::path::Path;
 use roaring::RoaringBitmap;
 use runtime::Share;
 use std::sync::Arc;
@@ -44,7 +43,6 @@ pub(crate) fn find(batches: &[HotRows], row: u32) -> Option<(&HotRows, usize)> {
 /// A data file whose rows are visible before it is committed.
 #[derive(Debug)]
 pub(crate) struct HotFile {
-    pub path: Path,
     /// Its columns.
     pub schema: SchemaRef,
     /// Its visible rows that are in memory, in order.
@@ -86,7 +84,7 @@ mod tests {
     #[test]
     fn many_small_batches_become_few_and_every_row_is_found() {
         let schema = rows(0, 1).rows.schema();
-        let mut file = HotFile { path: Path::from("f"), schema, batches: Vec::new(), spilled: false };
+        let mut file = HotFile { schema, batches: Vec::new(), spilled: false };
         let mut next = 0;
         for i in 0..5000 {
             let count = 1 + i % 7;

@@ -310,7 +310,7 @@ impl Open {
         drop(ledger);
         self.cx.commit.running.store(true, Ordering::Release);
         let guard = CommitGuard(Arc::clone(&self.cx.commit));
-        let group = Group { cursor, tables, rows: self.group.rows, guard };
+        let group = Group { cursor, tables, rows: self.group.rows, _guard: guard };
         self.group = BoundaryInfo::default();
         let cx = self.cx.clone();
         Ok(Box::pin(async move { Ok(group.settle(cx).await?) }))

@@ -121,12 +121,8 @@ impl TableLedger {
                 let file = || SilverFile { path: fresh.path.clone(), committed: None, deleted: Arc::default() };
                 self.files.entry(fresh.ordinal).or_insert_with(file);
             }
-            let file = self.hot.entry(fresh.ordinal).or_insert_with(|| HotFile {
-                path: fresh.path,
-                schema: fresh.schema,
-                batches: Vec::new(),
-                spilled: false,
-            });
+            let new = HotFile { schema: fresh.schema, batches: Vec::new(), spilled: false };
+            let file = self.hot.entry(fresh.ordinal).or_insert(new);
             fresh.batches.into_iter().for_each(|rows| file.push(rows));
             file.spilled |= fresh.spilled;
         }
@@ -155,11 +151,6 @@ impl TableLedger {
                 *of_group |= bitmap;
             }
         }
-    }
-
-    /// Whether the row at a place is in silver.
-    pub(crate) fn lives(&self, ordinal: u32, row: u32) -> bool {
-        self.files.get(&ordinal).is_some_and(|f| !f.deleted.contains(row))
     }
 
     /// The row at a place, where it is visible and in memory, with the columns it is under.

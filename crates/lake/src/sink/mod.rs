@@ -22,6 +22,9 @@ mod segment;
 mod settings;
 mod shape;
 
+#[cfg(test)]
+mod tests;
+
 pub use counters::{SinkCounters, TableCounters};
 pub use lake_sink::LakeSink;
 pub use settings::SinkSettings;

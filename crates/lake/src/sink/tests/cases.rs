@@ -1,0 +1,197 @@
+use super::{
+    upstream::{Change, LOG, NUMBERED, Upstream, Wish, batch},
+    world::{SOURCE, World, batches, rows},
+};
+use model::{Column, LakeTable, Layer, Position, TableSchema};
+use pipeline::{DeadLetter, Kind, Sink};
+use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+fn change(op: char, pos: u64, seq: u64, id: i64, a: Option<&str>, unchanged: bool) -> Change {
+    let sent = vec![Some(id.to_string()), a.map(str::to_owned), Some("1".to_owned())];
+    Change { table: NUMBERED, op, pos, seq, sent: sent.clone(), whole: sent, unchanged: if unchanged { vec!["a"] } else { Vec::new() } }
+}
+
+async fn silver(world: &World, name: &str) -> Vec<Vec<Option<String>>> {
+    let view = world.view();
+    let mut found = rows(world.lake.warehouse(), &view.tables[&LakeTable::new(Layer::Silver, format!("{SOURCE}_{name}"))]).await;
+    found.sort();
+    found
+}
+
+fn row(values: &[&str]) -> Vec<Option<String>> {
+    values.iter().map(|v| Some((*v).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn an_insert_and_partial_updates_of_one_key_in_one_batch_keep_the_unchanged_value() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    let changes = [
+        change('c', 1, 0, 7, Some("long"), false),
+        change('u', 1, 1, 7, None, true),
+        change('u', 1, 2, 7, None, true),
+        change('d', 1, 3, 7, None, false),
+        change('u', 1, 4, 8, None, true),
+    ];
+    world.write(batch(&upstream.schemas[NUMBERED], &changes)).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    assert_eq!(silver(&world, "numbered").await, [row(&["8", "long", "1"])]);
+}
+
+#[tokio::test]
+async fn a_row_without_former_image_names_table_key_and_columns_and_is_never_null() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    let error = world.write(batch(&upstream.schemas[NUMBERED], &[change('u', 4, 2, 7, None, true)])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Table);
+    assert_eq!(
+        error.to_string(),
+        "the row (id = 7) of public.numbered at position 4.2 came without its columns [\"a\"], and lakebox has no former image of it to take them from"
+    );
+    let counters = world.sink.counters().tables();
+    assert_eq!(counters[&upstream.schemas[NUMBERED].id].last_error.as_deref(), Some(error.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn nothing_is_visible_before_its_boundary_and_an_unshown_boundary_is_shown_on_request() {
+    let mut world = World::new(64 << 20).await;
+    world.settings.publish_every = std::time::Duration::from_millis(50);
+    let upstream = Upstream::new();
+    world.restart_sink(&upstream).await;
+    let write = |pos, id| batch(&upstream.schemas[NUMBERED], &[change('c', pos, 0, id, Some("x"), false)]);
+    world.write(write(1, 1)).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    world.write(write(2, 2)).await.unwrap();
+    assert_eq!(silver(&world, "numbered").await.len(), 1);
+    world.boundary(&Upstream::cursor(2)).await;
+    assert_eq!(silver(&world, "numbered").await.len(), 1, "50 ms have not passed");
+    world.clock.advance(std::time::Duration::from_millis(50));
+    world.write(write(3, 3)).await.unwrap();
+    assert_eq!(silver(&world, "numbered").await.len(), 2, "the last boundary without what came after it");
+    world.boundary(&Upstream::cursor(3)).await;
+    world.sink.publish_now().unwrap();
+    assert_eq!(silver(&world, "numbered").await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_reset_replaces_silver_with_the_next_copy_and_bronze_keeps_both() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    let schema = &upstream.schemas[NUMBERED];
+    world.write(batch(schema, &[change('r', 1, 0, 1, Some("x"), false), change('r', 1, 1, 2, Some("x"), false)])).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    world.sink.commit().unwrap().await.unwrap();
+    world.sink.reset(&schema.id).await.unwrap();
+    world.write(batch(schema, &[change('r', 2, 0, 2, Some("y"), false)])).await.unwrap();
+    assert_eq!(silver(&world, "numbered").await.len(), 2);
+    world.boundary(&Upstream::cursor(2)).await;
+    assert_eq!(silver(&world, "numbered").await, [row(&["2", "y", "1"])]);
+    world.sink.commit().unwrap().await.unwrap();
+    let state = |layer| world.lake.tables().state(&LakeTable::new(layer, format!("{SOURCE}_numbered"))).unwrap();
+    assert_eq!(rows(world.lake.warehouse(), state(Layer::Silver).view()).await, [row(&["2", "y", "1"])]);
+    assert_eq!(rows(world.lake.warehouse(), state(Layer::Bronze).view()).await.len(), 3);
+}
+
+#[tokio::test]
+async fn one_file_serves_both_layers_and_an_empty_table_exists_after_the_first_commit() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    world.write(batch(&upstream.schemas[NUMBERED], &[change('c', 1, 0, 1, Some("x"), false), change('d', 1, 1, 1, None, false)])).await.unwrap();
+    world.write(batch(&upstream.schemas[NUMBERED], &[change('c', 1, 2, 2, Some("x"), false)])).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    let durable = world.sink.commit().unwrap().await.unwrap();
+    assert_eq!((durable.rows, durable.tables), (3, 8));
+    let state = |layer, name: &str| world.lake.tables().state(&LakeTable::new(layer, format!("{SOURCE}_{name}"))).unwrap();
+    let (bronze, silver) = (state(Layer::Bronze, "numbered"), state(Layer::Silver, "numbered"));
+    assert_eq!(bronze.files()[0].path, silver.files()[0].path);
+    assert_eq!(silver.files()[0].deleted.as_ref().map(|d| d.iter().collect::<Vec<_>>()), Some(vec![0, 1]));
+    assert_eq!(state(Layer::Silver, "log").files().len(), 0);
+    assert_eq!(silver.summary(crate::SUMMARY_POSITION), Some("1"));
+}
+
+#[tokio::test]
+async fn a_table_goes_on_through_added_widened_and_retyped_columns() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    let old = &upstream.schemas[NUMBERED];
+    world.write(batch(old, &[change('c', 1, 0, 1, Some("x"), false), change('c', 1, 1, 2, Some("y"), false)])).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    let mut wide = TableSchema::clone(old);
+    wide.version = 2;
+    wide.columns[2].data_type = DataType::Int64;
+    wide.columns.push(Column { name: "c".into(), data_type: DataType::Utf8, nullable: true, source_type: "text".into() });
+    let wide = Arc::new(wide);
+    world.sink.schema(&wide).await.unwrap();
+    let mut update = change('u', 2, 0, 1, None, true);
+    update.sent.push(Some("new".into()));
+    world.write(batch(&wide, &[update.clone()])).await.unwrap();
+    assert_eq!(silver(&world, "numbered").await, [row(&["1", "x", "1"]), row(&["2", "y", "1"])], "the new shape comes with its boundary");
+    world.boundary(&Upstream::cursor(2)).await;
+    let expected = [row(&["1", "x", "1", "new"]), vec![Some("2".into()), Some("y".into()), Some("1".into()), None]];
+    assert_eq!(silver(&world, "numbered").await, expected);
+    world.sink.commit().unwrap().await.unwrap();
+    assert_eq!(silver(&world, "numbered").await, expected);
+    // A retype keeps the old column beside the new one; the image is read back from a committed file.
+    let mut retyped = TableSchema::clone(&wide);
+    retyped.version = 3;
+    retyped.columns[2].data_type = DataType::Utf8;
+    let retyped = Arc::new(retyped);
+    world.sink.schema(&retyped).await.unwrap();
+    update.pos = 3;
+    update.sent[2] = Some("one".into());
+    world.write(batch(&retyped, &[update])).await.unwrap();
+    world.boundary(&Upstream::cursor(3)).await;
+    world.sink.commit().unwrap().await.unwrap();
+    let view = world.view();
+    let table = &view.tables[&LakeTable::new(Layer::Silver, format!("{SOURCE}_numbered"))];
+    let names: Vec<_> = table.schema.fields().iter().map(|f| f.name().as_str()).collect();
+    assert_eq!(names, ["id", "a", "b", "c", "b__was_bigint"]);
+    let mut expected = vec![row(&["1", "x", "one", "new"]), vec![Some("2".into()), Some("y".into()), None, None]];
+    expected[0].push(None);
+    expected[1].push(Some("1".into()));
+    assert_eq!(silver(&world, "numbered").await, expected);
+}
+
+#[tokio::test]
+async fn dead_letters_are_a_table_in_the_same_commit() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    let letter = DeadLetter {
+        table: upstream.schemas[LOG].id.clone(),
+        transform: "mask".into(),
+        plugin_version: "1".into(),
+        error: "it trapped".into(),
+        position: Position::new(3, 1),
+        commit_ts_us: None,
+        op: "c".into(),
+        row: "{}".into(),
+    };
+    world.sink.dead(vec![letter]).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    let name = LakeTable::new(Layer::Bronze, format!("{SOURCE}__dead_letters"));
+    assert_eq!(world.view().tables[&name].live_rows(), 1);
+    world.sink.commit().unwrap().await.unwrap();
+    let view = world.view();
+    assert_eq!(view.tables[&name].hot_rows(), 0);
+    let found = batches(world.lake.warehouse(), &view.tables[&name]).await;
+    assert_eq!(found.iter().map(|b| b.num_rows()).sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn a_group_without_changes_still_moves_the_cursor() {
+    let mut world = World::new(64 << 20).await;
+    let mut upstream = Upstream::new();
+    world.start(&upstream).await;
+    upstream.transact(&[]);
+    upstream.transact(&[Wish { table: 0, kind: 0, key: 1, value: 1 }]);
+    world.boundary(&Upstream::cursor(1)).await;
+    world.sink.commit().unwrap().await.unwrap();
+    assert_eq!(world.restart_sink(&upstream).await, 1);
+}
