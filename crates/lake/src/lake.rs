@@ -100,6 +100,10 @@ impl Lake {
         self.inner.tables.store().objects()
     }
 
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.inner.clock
+    }
+
     /// The warehouse, for writers.
     pub fn warehouse(&self) -> &Store {
         self.inner.tables.store()

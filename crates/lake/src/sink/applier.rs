@@ -20,11 +20,7 @@ use model::{ChangeBatch, LakeTable, Position, TableId};
 use parking_lot::Mutex;
 use pipeline::{Error, Kind};
 use runtime::Share;
-use std::{
-    collections::HashSet,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 /// What arrived for one table and is not committed; with [`TableLedger`], which has what is visible of it, the table's whole state.
 #[derive(Debug)]
@@ -234,9 +230,17 @@ impl Applier {
         }
     }
 
-    fn find_former(&self, columns: &[ArrayRef], encoder: &KeyEncoder, marks: &Marks<'_>, ordinal: u32, first: u32) -> Result<Vec<Location>, Error> {
+    fn find_former(
+        &self,
+        columns: &[ArrayRef],
+        encoder: &KeyEncoder,
+        marks: &Marks<'_>,
+        ordinal: u32,
+        first: u32,
+    ) -> Result<Vec<Location>, Error> {
         let keys = encoder.encode(columns).map_err(|e| self.index_failed(e))?;
-        let place = |(row, &op): (usize, &u8)| if op == b'd' { Location::NONE } else { Location::new(ordinal, first + row as u32) };
+        let place =
+            |(row, &op): (usize, &u8)| if op == b'd' { Location::NONE } else { Location::new(ordinal, first + row as u32) };
         let puts: Vec<_> = marks.ops.iter().enumerate().map(place).collect();
         let index = self.index.as_ref().ok_or_else(|| self.bug("a keyed table has no index"))?;
         index.keys.lock().apply(&keys, &puts).map_err(|e| self.index_failed(e))
@@ -259,7 +263,11 @@ impl Applier {
             let known = !old.is_none() && old.file() >= floor;
             let is_delete = marks.ops[row] == b'd';
             if marks.unchanged.is_valid(row) && !is_delete {
-                let from = if known && self.lives(&cx.ledger.lock(), old) { Some(old) } else { self.image_of_old_key(marks.position(row)) };
+                let from = if known && self.lives(&cx.ledger.lock(), old) {
+                    Some(old)
+                } else {
+                    self.image_of_old_key(marks.position(row))
+                };
                 let from = from.ok_or_else(|| self.no_former_image(part, row))?;
                 fills.push(Fill { row, from });
             }
@@ -293,7 +301,13 @@ impl Applier {
     }
 
     /// A changed row of a table without key has its whole former image in the delete event before it.
-    fn fills_of_whole_rows(&mut self, marks: &Marks<'_>, ordinal: u32, first: u32, part: &ChangeBatch) -> Result<Vec<Fill>, Error> {
+    fn fills_of_whole_rows(
+        &mut self,
+        marks: &Marks<'_>,
+        ordinal: u32,
+        first: u32,
+        part: &ChangeBatch,
+    ) -> Result<Vec<Fill>, Error> {
         let mut fills = Vec::new();
         for row in 0..marks.ops.len() {
             if marks.ops[row] == b'd' {
@@ -382,7 +396,8 @@ impl Applier {
         let source = part.schema();
         let options = arrow::util::display::FormatOptions::default().with_null("NULL");
         let value = |i: usize| {
-            let text = arrow::util::display::ArrayFormatter::try_new(part.rows().column(i), &options).map(|f| f.value(row).to_string());
+            let text =
+                arrow::util::display::ArrayFormatter::try_new(part.rows().column(i), &options).map(|f| f.value(row).to_string());
             format!("{} = {}", source.columns[i].name, text.unwrap_or_default())
         };
         let key: Vec<_> = source.key_indexes().into_iter().take(8).map(value).collect();

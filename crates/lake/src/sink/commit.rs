@@ -86,7 +86,8 @@ impl Group {
         ledger.unpublished = true;
         for group in &self.tables {
             let Some(table) = ledger.tables.get_mut(&group.id) else { continue };
-            let files: Vec<_> = written.get(&group.id).into_iter().flatten().map(|(ordinal, _, file)| (*ordinal, Arc::clone(file))).collect();
+            let files: Vec<_> =
+                written.get(&group.id).into_iter().flatten().map(|(ordinal, _, file)| (*ordinal, Arc::clone(file))).collect();
             let state = |name: &LakeTable| states.get(name).cloned();
             let gone = table.committed(state(&group.bronze), group.silver.as_ref().and_then(state), &files);
             let snapshot_id = table.silver_state.as_ref().and_then(|s| s.view().snapshot_id);

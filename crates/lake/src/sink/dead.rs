@@ -36,7 +36,10 @@ pub(crate) fn shape() -> Shape {
         ("row", DataType::Utf8, false),
         ("ingest_ts", time, false),
     ];
-    let fields = fields.into_iter().zip(1..).map(|((name, data_type, nullable), id)| with_field_id(&Field::new(name, data_type, nullable), id));
+    let fields = fields
+        .into_iter()
+        .zip(1..)
+        .map(|((name, data_type, nullable), id)| with_field_id(&Field::new(name, data_type, nullable), id));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     Shape { source: None, bronze: TableSpec::new(Arc::clone(&schema)), silver: None, file: schema, key: KeyRule::None }
 }
@@ -46,7 +49,9 @@ pub(crate) fn rows(source: &str, letters: &[DeadLetter], now_us: i64) -> Result<
     fn text<'a>(letters: &'a [DeadLetter], of: impl Fn(&'a DeadLetter) -> &'a str) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(letters.iter().map(of)))
     }
-    let long = |of: &dyn Fn(&DeadLetter) -> u64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(letters.iter().map(|l| of(l).cast_signed()))) };
+    let long = |of: &dyn Fn(&DeadLetter) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(letters.iter().map(|l| of(l).cast_signed())))
+    };
     let commit_ts: TimestampMicrosecondArray = letters.iter().map(|l| l.commit_ts_us).collect();
     let tables = StringArray::from_iter_values(letters.iter().map(|l| l.table.to_string()));
     let columns: Vec<ArrayRef> = vec![

@@ -43,7 +43,13 @@ impl Encoder {
     }
 
     /// Appends rows to the file at `path`, which is made where it is new. `size` is kept at the file's bytes so far.
-    pub(crate) fn rows(&self, path: &Path, schema: &SchemaRef, rows: Vec<RecordBatch>, size: &Arc<AtomicU64>) -> Result<(), Error> {
+    pub(crate) fn rows(
+        &self,
+        path: &Path,
+        schema: &SchemaRef,
+        rows: Vec<RecordBatch>,
+        size: &Arc<AtomicU64>,
+    ) -> Result<(), Error> {
         self.send(Job::Rows { path: path.clone(), schema: Arc::clone(schema), rows, size: Arc::clone(size) })
     }
 

@@ -34,7 +34,13 @@ struct Sources {
 impl Applier {
     /// `rows`, which go to `place`, with every value filled in. Fills are in the order of rows, so an image may be an earlier row of the same batch
     /// that was itself filled.
-    pub(crate) async fn fill(&mut self, cx: &Context, rows: RecordBatch, fills: &[Fill], place: (u32, u32)) -> Result<RecordBatch, Error> {
+    pub(crate) async fn fill(
+        &mut self,
+        cx: &Context,
+        rows: RecordBatch,
+        fills: &[Fill],
+        place: (u32, u32),
+    ) -> Result<RecordBatch, Error> {
         let wanted = self.unchanged_columns(&rows, fills)?;
         let images = self.images(cx, fills, place).await?;
         let mut sources: BTreeMap<usize, Sources> = BTreeMap::new();
@@ -52,7 +58,8 @@ impl Applier {
         let mut columns = rows.columns().to_vec();
         for (column, source) in sources {
             let arrays: Vec<&dyn Array> = source.arrays.iter().map(|a| a.as_ref()).collect();
-            columns[column] = interleave(&arrays, &source.rows).map_err(|e| self.bug("gathering unchanged values failed").with_source(e))?;
+            columns[column] =
+                interleave(&arrays, &source.rows).map_err(|e| self.bug("gathering unchanged values failed").with_source(e))?;
         }
         RecordBatch::try_new(rows.schema(), columns).map_err(|e| self.bug("a filled batch does not fit its shape").with_source(e))
     }
@@ -68,7 +75,8 @@ impl Applier {
                 wanted.push(columns.clone());
                 continue;
             }
-            let names: Vec<String> = serde_json::from_str(list).map_err(|e| self.bug("a list of unchanged columns is not JSON").with_source(e))?;
+            let names: Vec<String> =
+                serde_json::from_str(list).map_err(|e| self.bug("a list of unchanged columns is not JSON").with_source(e))?;
             // A transform may have dropped the column, and then nobody misses its value.
             let columns: Vec<usize> = names.iter().filter_map(|name| self.shape.file.index_of(name).ok()).collect();
             known.insert(list, columns.clone());
@@ -85,7 +93,11 @@ impl Applier {
         let schema = rows.schema();
         let field = schema.field(sources.column);
         let Some(at) = position(&batch.schema(), field_id(field)) else {
-            let message = format!("the former image of a row of {} has no column `{}`, whose value the source did not send", self.id, field.name());
+            let message = format!(
+                "the former image of a row of {} has no column `{}`, whose value the source did not send",
+                self.id,
+                field.name()
+            );
             return Err(Error::new(Kind::Table, message).with_hint("Resync the table, so that it is copied anew."));
         };
         sources.arrays.push(super::shape::widen(batch.column(at), field.data_type())?);

@@ -76,7 +76,10 @@ impl AsyncFileReader for StoredFile {
         async move { self.objects.get_ranges(&self.path, &ranges).await.map_err(|e| ParquetError::External(e.into())) }.boxed()
     }
 
-    fn get_metadata<'a>(&'a mut self, options: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         async move {
             let size = self.objects.head(&self.path).await.map_err(|e| ParquetError::External(e.into()))?.size;
             let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);

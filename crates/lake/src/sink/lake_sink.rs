@@ -45,12 +45,15 @@ struct Open {
     _tasks: Tasks,
 }
 
-impl LakeSink {
-    /// A sink for `source`, not open yet.
-    pub fn new(lake: Lake, source: &str, settings: SinkSettings, clock: SharedClock) -> Self {
-        Self { lake, source: source.to_owned(), settings, clock, counters: SinkCounters::default(), open: None }
+impl Lake {
+    /// A sink for the changes of `source`. A source has one at a time.
+    pub fn sink(&self, source: &str, settings: SinkSettings) -> LakeSink {
+        let (source, counters) = (source.to_owned(), SinkCounters::default());
+        LakeSink { lake: self.clone(), source, settings, clock: Arc::clone(self.clock()), counters, open: None }
     }
+}
 
+impl LakeSink {
     /// Counters of its tables; the handle outlives the sink.
     pub fn counters(&self) -> SinkCounters {
         self.counters.clone()
@@ -73,13 +76,16 @@ impl LakeSink {
     }
 
     fn open(&mut self) -> Result<&mut Open, Error> {
-        self.open.as_mut().ok_or_else(|| Error::new(Kind::Bug, format!("the sink of {} was used before it was opened", self.source)))
+        self.open
+            .as_mut()
+            .ok_or_else(|| Error::new(Kind::Bug, format!("the sink of {} was used before it was opened", self.source)))
     }
 
     /// Brings the memory of the source's tables in line with the catalog and shows what is durable.
     async fn start_from_durable(&self, cx: &Context) -> Result<Option<Cursor>, crate::Error> {
         let records = cx.tables.catalog().tables().await?;
-        let ours: Vec<LakeTable> = records.into_iter().filter(|r| r.writer.as_deref() == Some(&*self.source)).map(|r| r.table).collect();
+        let ours: Vec<LakeTable> =
+            records.into_iter().filter(|r| r.writer.as_deref() == Some(&*self.source)).map(|r| r.table).collect();
         cx.tables.refresh(&ours).await?;
         let Some((cursor, version)) = cx.stored_cursor().await? else { return Ok(None) };
         let views = ours.iter().filter_map(|table| cx.tables.state(table)).map(|state| Arc::clone(state.view())).collect();
@@ -176,10 +182,13 @@ impl Open {
     async fn rekey(&mut self, schema: &Arc<TableSchema>, shape: Arc<Shape>) -> Result<(), Error> {
         let (_, silver) = names(&self.cx.source, &schema.id);
         let applier = self.appliers.get_mut(&schema.id).ok_or_else(|| unknown(&schema.id))?;
-        let pending = self.cx.ledger.lock().tables.get(&schema.id).is_some_and(|t| !t.hot.is_empty()) || !applier.segments.is_empty();
+        let pending =
+            self.cx.ledger.lock().tables.get(&schema.id).is_some_and(|t| !t.hot.is_empty()) || !applier.segments.is_empty();
         if pending {
             let message = format!("the key of {} changed while rows under its old key were not committed yet", schema.id);
-            return Err(Error::new(Kind::Table, message).with_hint("Resync the table, so that it is copied anew under its new key."));
+            return Err(
+                Error::new(Kind::Table, message).with_hint("Resync the table, so that it is copied anew under its new key.")
+            );
         }
         let states = [names(&self.cx.source, &schema.id).0, silver].map(|name| self.cx.tables.state(&name));
         let (mut fresh, ledger) = opening::open_table_as(&self.cx, schema, shape, states).await?;
@@ -328,7 +337,8 @@ impl Open {
 /// One table's part of a commit; none where nothing happened.
 fn seal(cx: &Context, applier: &mut Applier, ledger: &mut TableLedger) -> Result<Option<GroupTable>, Error> {
     let effects = ledger.seal();
-    let specs = std::mem::take(&mut applier.shape_is_uncommitted).then(|| (applier.shape.bronze.clone(), applier.shape.silver.clone()));
+    let specs =
+        std::mem::take(&mut applier.shape_is_uncommitted).then(|| (applier.shape.bronze.clone(), applier.shape.silver.clone()));
     let mut files = Vec::with_capacity(applier.segments.len());
     for segment in std::mem::take(&mut applier.segments) {
         let (ordinal, in_silver) = (segment.ordinal, ledger.files.contains_key(&segment.ordinal));

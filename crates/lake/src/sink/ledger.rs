@@ -6,7 +6,10 @@ use super::{
     hot::{HotFile, HotRows, find},
     shape::{Shape, project},
 };
-use crate::{Error, TableState, WrittenFile, view::{HotBatch, TableView, ViewFile}};
+use crate::{
+    Error, TableState, WrittenFile,
+    view::{HotBatch, TableView, ViewFile},
+};
 use arrow::datatypes::SchemaRef;
 use model::{Cursor, LakeTable, TableId};
 use object_store::path::Path;
@@ -99,7 +102,13 @@ pub(crate) struct Sealed {
 
 impl TableLedger {
     /// A table as it is committed; `ordinals` names silver's files as the key index does.
-    pub(crate) fn new(bronze: LakeTable, silver: Option<LakeTable>, shape: Arc<Shape>, states: [Option<Arc<TableState>>; 2], ordinals: &[u32]) -> Self {
+    pub(crate) fn new(
+        bronze: LakeTable,
+        silver: Option<LakeTable>,
+        shape: Arc<Shape>,
+        states: [Option<Arc<TableState>>; 2],
+        ordinals: &[u32],
+    ) -> Self {
         let [bronze_state, silver_state] = states;
         let committed = silver_state.iter().flat_map(|s| s.files().iter()).zip(ordinals);
         let files = committed.map(|(file, &ordinal)| {
@@ -107,7 +116,17 @@ impl TableLedger {
             (ordinal, SilverFile { path: file.path.clone(), committed: Some(file.clone()), deleted })
         });
         let files = files.collect();
-        Self { bronze, silver, shape, bronze_state, silver_state, hot: BTreeMap::new(), files, group: Effects::default(), dirty: true }
+        Self {
+            bronze,
+            silver,
+            shape,
+            bronze_state,
+            silver_state,
+            hot: BTreeMap::new(),
+            files,
+            group: Effects::default(),
+            dirty: true,
+        }
     }
 
     /// Moves on to the next boundary.
@@ -161,12 +180,18 @@ impl TableLedger {
     /// Ends the commit group.
     pub(crate) fn seal(&mut self) -> Sealed {
         let group = std::mem::take(&mut self.group);
-        let deletes = group.deletes.into_iter().filter_map(|(ordinal, rows)| Some((self.files.get(&ordinal)?.path.clone(), rows)));
+        let deletes =
+            group.deletes.into_iter().filter_map(|(ordinal, rows)| Some((self.files.get(&ordinal)?.path.clone(), rows)));
         Sealed { deletes: deletes.collect(), clear: group.clear }
     }
 
     /// The group's files are committed, and the tables now stand like this: the same rows are served from files from now on.
-    pub(crate) fn committed(&mut self, bronze: Option<Arc<TableState>>, silver: Option<Arc<TableState>>, written: &[(u32, Arc<WrittenFile>)]) -> Vec<u32> {
+    pub(crate) fn committed(
+        &mut self,
+        bronze: Option<Arc<TableState>>,
+        silver: Option<Arc<TableState>>,
+        written: &[(u32, Arc<WrittenFile>)],
+    ) -> Vec<u32> {
         self.dirty = true;
         for (ordinal, file) in written {
             self.hot.remove(ordinal);

@@ -19,7 +19,11 @@ use arrow::{
 use model::{LakeTable, Layer, TableId, TableSchema, lake_name};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
-use std::{collections::{HashMap, HashSet}, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// A table's names in the lake.
 pub(crate) fn names(source: &str, table: &TableId) -> (LakeTable, LakeTable) {
@@ -109,12 +113,23 @@ fn index_dir(cx: &Context, silver: &LakeTable) -> PathBuf {
 }
 
 /// Reads the keys of a file's live rows.
-async fn catch_up(cx: &Context, table: &TableId, index: &Index, shape: &Shape, file: &ViewFile, deleted: &Deleted) -> Result<(), Error> {
+async fn catch_up(
+    cx: &Context,
+    table: &TableId,
+    index: &Index,
+    shape: &Shape,
+    file: &ViewFile,
+    deleted: &Deleted,
+) -> Result<(), Error> {
     let (KeyRule::Columns { encoder, .. } | KeyRule::WholeRow { encoder, .. }) = &shape.key else { return Ok(()) };
     let reader = KeyReader {
         encoder: encoder.clone(),
         counts_equal_rows: matches!(shape.key, KeyRule::WholeRow { .. }),
-        fields: shape.key_ids().into_iter().filter_map(|id| Some(shape.file.field(position(&shape.file, Some(id))?).clone())).collect(),
+        fields: shape
+            .key_ids()
+            .into_iter()
+            .filter_map(|id| Some(shape.file.field(position(&shape.file, Some(id))?).clone()))
+            .collect(),
         keys: Arc::clone(&index.keys),
         ordinal: index.keys.lock().file(file.path.as_ref()),
         deleted: Arc::clone(deleted),

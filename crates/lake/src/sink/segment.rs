@@ -50,7 +50,8 @@ impl Segment {
 
     /// Whether `rows` more may go into the file.
     pub(crate) fn takes(&self, rows: usize, settings: &SinkSettings) -> bool {
-        let fits = self.rows as usize + rows <= settings.file_rows_max as usize && self.size.load(Ordering::Relaxed) < settings.file_bytes_max;
+        let fits = self.rows as usize + rows <= settings.file_rows_max as usize
+            && self.size.load(Ordering::Relaxed) < settings.file_bytes_max;
         self.finishing.is_none() && (fits || self.rows == 0)
     }
 

@@ -41,7 +41,8 @@ impl Shape {
         let encoder = encoder.map_err(|e| Error::new(Kind::Schema, format!("the key of {} can't be indexed: {e}", source.id)));
         let key = match &source.key {
             Key::Columns(names) if names.len() != indexes.len() => {
-                let message = format!("a key column of {} is missing from its columns; the key is ({})", source.id, names.join(", "));
+                let message =
+                    format!("a key column of {} is missing from its columns; the key is ({})", source.id, names.join(", "));
                 return Err(Error::new(Kind::Schema, message).with_hint("Let the table's transforms keep its key columns."));
             }
             Key::Columns(_) => KeyRule::Columns { encoder: encoder?, indexes },
@@ -81,7 +82,8 @@ pub(crate) fn project(rows: &RecordBatch, from: &Schema, to: &SchemaRef) -> Resu
     });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(to), columns, &options).map_err(|e| Error::bug("showing rows that are not committed", e))
+    RecordBatch::try_new_with_options(Arc::clone(to), columns, &options)
+        .map_err(|e| Error::bug("showing rows that are not committed", e))
 }
 
 /// Where the column with this field id is.

@@ -2,14 +2,22 @@ use super::{
     upstream::{Change, LOG, NUMBERED, Upstream, Wish, batch},
     world::{SOURCE, World, batches, rows},
 };
+use arrow::datatypes::DataType;
 use model::{Column, LakeTable, Layer, Position, TableSchema};
 use pipeline::{DeadLetter, Kind, Sink};
-use arrow::datatypes::DataType;
 use std::sync::Arc;
 
 fn change(op: char, pos: u64, seq: u64, id: i64, a: Option<&str>, unchanged: bool) -> Change {
     let sent = vec![Some(id.to_string()), a.map(str::to_owned), Some("1".to_owned())];
-    Change { table: NUMBERED, op, pos, seq, sent: sent.clone(), whole: sent, unchanged: if unchanged { vec!["a"] } else { Vec::new() } }
+    Change {
+        table: NUMBERED,
+        op,
+        pos,
+        seq,
+        sent: sent.clone(),
+        whole: sent,
+        unchanged: if unchanged { vec!["a"] } else { Vec::new() },
+    }
 }
 
 async fn silver(world: &World, name: &str) -> Vec<Vec<Option<String>>> {
@@ -101,7 +109,10 @@ async fn one_file_serves_both_layers_and_an_empty_table_exists_after_the_first_c
     let mut world = World::new(64 << 20).await;
     let upstream = Upstream::new();
     world.start(&upstream).await;
-    world.write(batch(&upstream.schemas[NUMBERED], &[change('c', 1, 0, 1, Some("x"), false), change('d', 1, 1, 1, None, false)])).await.unwrap();
+    world
+        .write(batch(&upstream.schemas[NUMBERED], &[change('c', 1, 0, 1, Some("x"), false), change('d', 1, 1, 1, None, false)]))
+        .await
+        .unwrap();
     world.write(batch(&upstream.schemas[NUMBERED], &[change('c', 1, 2, 2, Some("x"), false)])).await.unwrap();
     world.boundary(&Upstream::cursor(1)).await;
     let durable = world.sink.commit().unwrap().await.unwrap();
@@ -131,7 +142,11 @@ async fn a_table_goes_on_through_added_widened_and_retyped_columns() {
     let mut update = change('u', 2, 0, 1, None, true);
     update.sent.push(Some("new".into()));
     world.write(batch(&wide, &[update.clone()])).await.unwrap();
-    assert_eq!(silver(&world, "numbered").await, [row(&["1", "x", "1"]), row(&["2", "y", "1"])], "the new shape comes with its boundary");
+    assert_eq!(
+        silver(&world, "numbered").await,
+        [row(&["1", "x", "1"]), row(&["2", "y", "1"])],
+        "the new shape comes with its boundary"
+    );
     world.boundary(&Upstream::cursor(2)).await;
     let expected = [row(&["1", "x", "1", "new"]), vec![Some("2".into()), Some("y".into()), Some("1".into()), None]];
     assert_eq!(silver(&world, "numbered").await, expected);

@@ -60,7 +60,8 @@ async fn anchor_2_a_cursor_stored_before_its_data_is_caught() {
 
     let (world, upstream) = with_two_transactions().await;
     let version = world.catalog.cursor(SOURCE).await.unwrap().unwrap().version;
-    let cursor = Some(CursorSwap { source: SOURCE.into(), expected_version: Some(version), cursor: Upstream::cursor(2), rows: 0 });
+    let cursor =
+        Some(CursorSwap { source: SOURCE.into(), expected_version: Some(version), cursor: Upstream::cursor(2), rows: 0 });
     world.catalog.commit(Commit { swaps: Vec::new(), cursor }).await.unwrap();
     let faulty = restart_and_replay(world, &upstream).await;
     assert!(is_caught(&faulty, &upstream).await, "transaction 2 is lost and nobody noticed");
@@ -70,7 +71,8 @@ async fn anchor_2_a_cursor_stored_before_its_data_is_caught() {
 async fn anchor_2_a_commit_that_finds_a_moved_cursor_changes_nothing() {
     let (mut world, upstream) = with_two_transactions().await;
     let version = world.catalog.cursor(SOURCE).await.unwrap().unwrap().version;
-    let cursor = Some(CursorSwap { source: SOURCE.into(), expected_version: Some(version), cursor: Upstream::cursor(1), rows: 0 });
+    let cursor =
+        Some(CursorSwap { source: SOURCE.into(), expected_version: Some(version), cursor: Upstream::cursor(1), rows: 0 });
     world.catalog.commit(Commit { swaps: Vec::new(), cursor }).await.unwrap();
     let error = world.sink.commit().unwrap().await.unwrap_err();
     assert_eq!(error.kind, pipeline::Kind::Conflict);

@@ -94,7 +94,12 @@ impl Upstream {
 
     /// The cursor after `n` transactions.
     pub fn cursor(n: usize) -> Cursor {
-        Cursor { position: Position::new(n as u64, 0), commit_ts_us: None, state: serde_json::Value::Null, display: n.to_string() }
+        Cursor {
+            position: Position::new(n as u64, 0),
+            commit_ts_us: None,
+            state: serde_json::Value::Null,
+            display: n.to_string(),
+        }
     }
 
     /// The changes of a transaction as batches of at most `most` rows.
@@ -154,7 +159,8 @@ impl Transaction {
         // The column that may stay unsent, and the columns of the key.
         let (toast, keys): (usize, &[usize]) = if table == NUMBERED { (1, &[0]) } else { (0, &[1, 2]) };
         let same = |a: &Row, b: &Row| keys.iter().all(|&i| a[i] == b[i]);
-        let key_only = |row: &Row| -> Row { row.iter().enumerate().map(|(i, v)| v.clone().filter(|_| keys.contains(&i))).collect() };
+        let key_only =
+            |row: &Row| -> Row { row.iter().enumerate().map(|(i, v)| v.clone().filter(|_| keys.contains(&i))).collect() };
         let new = image(key);
         let at = self.state[table].iter().position(|row| same(row, &new));
         match (wish.kind % 16, at) {
@@ -198,7 +204,8 @@ impl Transaction {
     }
 
     fn whole(&mut self, wish: Wish) {
-        let row: Row = vec![Some(format!("x{}", wish.key % 3)), Some((wish.value % 2).to_string()).filter(|_| wish.value % 5 != 0)];
+        let row: Row =
+            vec![Some(format!("x{}", wish.key % 3)), Some((wish.value % 2).to_string()).filter(|_| wish.value % 5 != 0)];
         match wish.kind % 16 {
             15 => {
                 self.state[WHOLE].clear();
@@ -243,9 +250,13 @@ impl Transaction {
 pub fn batch(schema: &Arc<TableSchema>, changes: &[Change]) -> ChangeBatch {
     let mut columns: Vec<ArrayRef> = schema.columns.iter().enumerate().map(|(i, c)| column(&c.data_type, changes, i)).collect();
     let time = || -> ArrayRef {
-        Arc::new(changes.iter().map(|c| Some(c.pos.cast_signed() * 1000)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+        Arc::new(
+            changes.iter().map(|c| Some(c.pos.cast_signed() * 1000)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
+        )
     };
-    let ints = |of: fn(&Change) -> u64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(changes.iter().map(|c| of(c).cast_signed()))) };
+    let ints = |of: fn(&Change) -> u64| -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(changes.iter().map(|c| of(c).cast_signed())))
+    };
     let unchanged = |c: &Change| (!c.unchanged.is_empty()).then(|| serde_json::to_string(&c.unchanged).unwrap());
     columns.extend([
         Arc::new(StringArray::from_iter_values(changes.iter().map(|c| c.op.to_string()))) as ArrayRef,

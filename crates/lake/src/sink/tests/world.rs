@@ -2,10 +2,9 @@
 
 use super::upstream::{Row, Upstream};
 use crate::{
-    Lake, LakeSink, LakeView, SinkSettings, Store, TableView,
+    Lake, LakeSink, LakeView, SinkSettings, Store, TableView, field_id,
     index::IndexSettings,
     sink::{former, shape::project},
-    field_id,
 };
 use arrow::{
     array::{Array, RecordBatch},
@@ -43,7 +42,7 @@ impl World {
         settings.file_rows_max = 16;
         settings.index = IndexSettings { hot_entries_max: 12, fan_in: 2 };
         let (lake, catalog) = open(&dir, &clock).await;
-        let sink = LakeSink::new(lake.clone(), SOURCE, settings.clone(), clock.shared());
+        let sink = lake.sink(SOURCE, settings.clone());
         Self { dir, clock, lake, catalog, settings, sink, ticket: None }
     }
 
@@ -59,7 +58,7 @@ impl World {
     /// The sink is gone, whatever it had.
     pub async fn restart_sink(&mut self, upstream: &Upstream) -> usize {
         self.ticket = None;
-        self.sink = LakeSink::new(self.lake.clone(), SOURCE, self.settings.clone(), self.clock.shared());
+        self.sink = self.lake.sink(SOURCE, self.settings.clone());
         self.start(upstream).await
     }
 
@@ -68,7 +67,7 @@ impl World {
         let Self { dir, clock, lake, catalog, settings, sink, ticket } = self;
         drop((sink, ticket, lake, catalog));
         let (lake, catalog) = open(&dir, &clock).await;
-        let sink = LakeSink::new(lake.clone(), SOURCE, settings.clone(), clock.shared());
+        let sink = lake.sink(SOURCE, settings.clone());
         let mut world = Self { dir, clock, lake, catalog, settings, sink, ticket: None };
         let durable = world.start(upstream).await;
         (world, durable)
@@ -153,7 +152,8 @@ pub async fn batches(store: &Store, table: &TableView) -> Vec<RecordBatch> {
 }
 
 fn live(batch: &RecordBatch, gone: Option<&RoaringBitmap>) -> RecordBatch {
-    let keep: arrow::array::BooleanArray = (0..batch.num_rows() as u32).map(|row| Some(!gone.is_some_and(|g| g.contains(row)))).collect();
+    let keep: arrow::array::BooleanArray =
+        (0..batch.num_rows() as u32).map(|row| Some(!gone.is_some_and(|g| g.contains(row)))).collect();
     arrow::compute::filter_record_batch(batch, &keep).unwrap()
 }
 
