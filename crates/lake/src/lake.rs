@@ -126,11 +126,10 @@ impl Lake {
     /// As [`Tables::commit`].
     pub async fn commit(&self, changes: Vec<TableChange>, cursor: Option<CursorSwap>) -> Result<Vec<Arc<TableState>>, Error> {
         let source = cursor.as_ref().map(|c| c.source.clone());
-        let states = self.inner.tables.commit(changes, cursor).await?;
-        let tables = states.iter().map(|s| s.table().clone()).collect();
+        let applied = self.inner.tables.apply(changes, cursor).await?;
         // Nobody listening is no error.
-        let _ = self.inner.committed.send(Committed { tables, source, at_us: self.inner.clock.now_us() });
-        Ok(states)
+        let _ = self.inner.committed.send(Committed { tables: applied.moved, source, at_us: self.inner.clock.now_us() });
+        Ok(applied.states)
     }
 
     /// Swaps what queries see of these tables, all at once. A source's sink passes itself and the cursor up to which the tables are true then;

@@ -7,9 +7,10 @@ use crate::{
     table::schema::{self, normal},
 };
 use arrow::{
-    array::RecordBatch,
-    compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch},
+    array::{ArrayRef, RecordBatch},
+    compute::{SortColumn, SortOptions, concat, concat_batches, lexsort_to_indices, take_record_batch},
     datatypes::{Schema, SchemaRef},
+    row::{OwnedRow, RowConverter, SortField},
 };
 use futures::{Stream, StreamExt};
 use model::LakeTable;
@@ -97,7 +98,7 @@ impl Lake {
     }
 
     async fn write_rows(&self, table: &LakeTable, mut rows: SendableBatches, spec: &TableSpec) -> Result<Vec<Arc<WrittenFile>>, Error> {
-        let mut files = Files { lake: self.clone(), table: table.clone(), spec: spec.clone(), open: None, done: Vec::new() };
+        let mut files = Files { lake: self.clone(), table: table.clone(), spec: spec.clone(), open: None, in_order: true, last: None, done: Vec::new() };
         let mut chunk = Vec::new();
         let mut bytes = 0;
         while let Some(batch) = rows.next().await {
@@ -119,6 +120,10 @@ struct Files {
     table: LakeTable,
     spec: TableSpec,
     open: Option<DataFileWriter>,
+    /// Whether the rows of the open file follow the sort order so far, across chunks too.
+    in_order: bool,
+    /// The last row of the former chunk, as bytes that compare like the sort order.
+    last: Option<OwnedRow>,
     done: Vec<Arc<WrittenFile>>,
 }
 
@@ -131,9 +136,10 @@ impl Files {
                 Some(writer) => writer,
                 None => self.create(new_data_path(&self.table))?,
             };
+            self.watch_order(&rows)?;
             writer.write(&rows)?;
             if writer.bytes() >= FILE_BYTES {
-                self.done.push(Arc::new(writer.finish()?));
+                self.finish(writer)?;
             } else {
                 self.open = Some(writer);
             }
@@ -143,14 +149,38 @@ impl Files {
     }
 
     fn create(&self, path: Path) -> Result<DataFileWriter, Error> {
-        let options = WriterOptions { sorted: false };
-        DataFileWriter::create(self.lake.warehouse(), path, &self.spec.schema, options)
+        DataFileWriter::create(self.lake.warehouse(), path, &self.spec.schema, WriterOptions::default())
+    }
+
+    /// Notes whether a sorted chunk goes on where the former one ended, so that a file only claims an order that it has.
+    fn watch_order(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        if self.spec.sort_order.is_empty() {
+            return Ok(());
+        }
+        let failed = |e| Error::bug("comparing rows", e);
+        let columns = sort_columns(rows, &self.spec)?;
+        let fields = columns.iter().map(|c| SortField::new_with_options(c.values.data_type().clone(), c.options.unwrap_or_default())).collect();
+        let ends_of = |c: &SortColumn| concat(&[&c.values.slice(0, 1), &c.values.slice(rows.num_rows() - 1, 1)]);
+        let ends: Vec<ArrayRef> = columns.iter().map(ends_of).collect::<Result<_, _>>().map_err(failed)?;
+
+        let compared = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&ends)).map_err(failed)?;
+        self.in_order &= self.last.as_ref().is_none_or(|last| last.row() <= compared.row(0));
+        self.last = Some(compared.row(1).owned());
+        Ok(())
+    }
+
+    fn finish(&mut self, writer: DataFileWriter) -> Result<(), Error> {
+        let mut file = writer.finish()?;
+        file.sorted = self.in_order && !self.spec.sort_order.is_empty();
+        self.done.push(Arc::new(file));
+        (self.in_order, self.last) = (true, None);
+        Ok(())
     }
 
     async fn end(mut self) -> Result<Vec<Arc<WrittenFile>>, Error> {
         runtime::blocking("writing rows", move || {
             if let Some(writer) = self.open.take() {
-                self.done.push(Arc::new(writer.finish()?));
+                self.finish(writer)?;
             }
             Ok(self.done)
         })
@@ -166,14 +196,17 @@ fn sorted(chunk: &[RecordBatch], spec: &TableSpec) -> Result<Option<RecordBatch>
     if spec.sort_order.is_empty() {
         return Ok(Some(rows));
     }
+    let order = lexsort_to_indices(&sort_columns(&rows, spec)?, None).map_err(failed)?;
+    take_record_batch(&rows, &order).map(Some).map_err(failed)
+}
+
+/// The columns that rows are sorted by.
+fn sort_columns(rows: &RecordBatch, spec: &TableSpec) -> Result<Vec<SortColumn>, Error> {
     let column = |(name, descending): &(String, bool)| {
         let values = spec.schema.index_of(name).ok().and_then(|i| rows.columns().get(i)).cloned();
         let options = SortOptions { descending: *descending, nulls_first: *descending };
         values.map(|values| SortColumn { values, options: Some(options) })
     };
-    let Some(columns) = spec.sort_order.iter().map(column).collect::<Option<Vec<_>>>() else {
-        return Err(Error::new(Kind::Schema, "the sort order names a column that the rows don't have"));
-    };
-    let order = lexsort_to_indices(&columns, None).map_err(failed)?;
-    take_record_batch(&rows, &order).map(Some).map_err(failed)
+    let columns = spec.sort_order.iter().map(column).collect::<Option<Vec<_>>>();
+    columns.ok_or_else(|| Error::new(Kind::Schema, "the sort order names a column that the rows don't have"))
 }

@@ -7,7 +7,7 @@ use crate::{
     table::{TableSpec, schema},
 };
 use iceberg::spec::{
-    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, SchemaRef, Snapshot, SortDirection, SortField, SortOrder, Summary, TableMetadata,
+    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, Snapshot, SortDirection, SortField, SortOrder, Summary, TableMetadata,
     TableMetadataBuilder, Transform, UnboundPartitionSpec,
 };
 use model::LakeTable;
@@ -115,9 +115,9 @@ fn sort_order(spec: &TableSpec, iceberg: &IcebergSchema, table: &LakeTable) -> R
     SortOrder::builder().with_fields(fields).build_unbound().map_err(|e| bad(table, e))
 }
 
-/// The schema that the metadata will have. The builder resolves it only inside itself, so metadata is built on the side.
-pub(crate) fn current_schema(builder: &TableMetadataBuilder, table: &LakeTable) -> Result<SchemaRef, Error> {
-    Ok(Arc::clone(builder.clone().build().map_err(|e| bad(table, e))?.metadata.current_schema()))
+/// The metadata as it would be without a snapshot; the builder resolves ids only when it ends.
+pub(crate) fn preview(builder: &TableMetadataBuilder, table: &LakeTable) -> Result<TableMetadata, Error> {
+    Ok(builder.clone().build().map_err(|e| bad(table, e))?.metadata)
 }
 
 /// A snapshot to add.
@@ -128,6 +128,7 @@ pub(crate) struct NewSnapshot {
     pub list_location: String,
     pub operation: Operation,
     pub summary: HashMap<String, String>,
+    pub schema_id: i32,
 }
 
 /// Ends the metadata: adds the snapshot if there is one, and lets the oldest go.
@@ -136,7 +137,6 @@ pub(crate) fn finish(builder: TableMetadataBuilder, former: Option<&TableMetadat
     let mut builder = builder;
     let mut expired_lists = Vec::new();
     if let Some(new) = new {
-        let schema_id = current_schema(&builder, table)?.schema_id();
         let snapshot = Snapshot::builder()
             .with_snapshot_id(new.stamp.snapshot_id)
             .with_parent_snapshot_id(new.stamp.parent)
@@ -144,7 +144,7 @@ pub(crate) fn finish(builder: TableMetadataBuilder, former: Option<&TableMetadat
             .with_timestamp_ms(new.at_ms)
             .with_manifest_list(new.list_location)
             .with_summary(Summary { operation: new.operation, additional_properties: new.summary })
-            .with_schema_id(schema_id)
+            .with_schema_id(new.schema_id)
             .build();
         builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).map_err(failed)?;
         let expired = former.map(expired).unwrap_or_default();

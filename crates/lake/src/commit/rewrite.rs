@@ -42,6 +42,8 @@ pub(super) struct Rewrite<'a> {
     pub store: &'a Store,
     pub directory: &'a str,
     pub schema: SchemaRef,
+    /// The table's sort order, which files that were written sorted follow.
+    pub sort_order: Option<i32>,
     pub stamp: Stamp,
 }
 
@@ -71,9 +73,7 @@ impl Rewrite<'_> {
         let live: Vec<&ManifestFile> = former.iter().filter(|m| manifests::is_live(m)).collect();
         let of = |content| live.iter().copied().filter(|m| m.content == content).collect::<Vec<_>>();
         let ids: HashSet<i32> = self.schema.field_id_to_name_map().keys().copied().collect();
-        let sort_order = None;
-
-        let added = plan.appended.iter().map(|(w, _)| describe(self.store, w, &ids, sort_order)).collect::<Result<Vec<_>, _>>()?;
+        let added = plan.appended.iter().map(|(w, _)| describe(self.store, w, &ids, self.sort_order)).collect::<Result<Vec<_>, _>>()?;
         let leaving = plan.removed.iter().map(|f| Arc::clone(&f.manifest)).collect();
         let gone = plan.removed.iter().map(|f| self.store.location(&f.view.path)).collect();
         let data = self.of_kind(of(ManifestContentType::Data), ManifestContentType::Data, added, leaving, gone).await?;
@@ -178,7 +178,7 @@ fn describe(store: &Store, written: &WrittenFile, ids: &HashSet<i32>, sort_order
         .lower_bounds(bounds(|m| m.lower.as_ref()))
         .upper_bounds(bounds(|m| m.upper.as_ref()))
         .split_offsets(Some(written.split_offsets.clone()));
-    if let Some(order) = sort_order.filter(|_| written.sorted) {
+    if let Some(order) = sort_order.filter(|order| written.sorted && *order != 0) {
         builder.sort_order_id(order);
     }
     builder.build().map_err(|e| Error::bug(format!("describing the data file {}", written.path), e))

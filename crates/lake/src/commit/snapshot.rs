@@ -97,11 +97,17 @@ impl<'a> Work<'a> {
     /// Encodes delete files, manifests and the manifest list, and adds the snapshot that names them.
     async fn snapshot(&self, builder: TableMetadataBuilder, mut planned: Plan) -> Result<(NewMetadata, Files, Vec<(Path, Bytes)>), Error> {
         let former = self.former.map(|f| f.metadata.as_ref());
-        let schema = metadata::current_schema(&builder, &self.change.table)?;
+        let shaped = metadata::preview(&builder, &self.change.table)?;
         let new_deletes = self.encode_deletes(std::mem::take(&mut planned.new_deletes)).await?;
         let operation = summary::operation(&planned, &new_deletes);
         let mut counts = summary::Counts::of(&planned, &new_deletes);
-        let rewrite = Rewrite { store: self.store, directory: &self.directory, schema, stamp: self.stamp };
+        let rewrite = Rewrite {
+            store: self.store,
+            directory: &self.directory,
+            schema: Arc::clone(shaped.current_schema()),
+            sort_order: i32::try_from(shaped.default_sort_order_id()).ok(),
+            stamp: self.stamp,
+        };
         let (files, mut written) = rewrite.run(self.former.map_or(&[], |f| &f.manifests), planned, new_deletes).await?;
         counts.total(&files);
 
@@ -113,6 +119,7 @@ impl<'a> Work<'a> {
             list_location: self.store.location(&list),
             operation,
             summary: counts.summary(&self.change.summary),
+            schema_id: shaped.current_schema_id(),
         };
         let new = metadata::finish(builder, former, Some(snapshot), &self.change.table)?;
         Ok((new, files, written))

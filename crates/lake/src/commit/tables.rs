@@ -13,7 +13,7 @@ use model::LakeTable;
 use parking_lot::RwLock;
 use runtime::SharedClock;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -37,6 +37,17 @@ struct Inner {
     states: RwLock<BTreeMap<LakeTable, Arc<TableState>>>,
     /// One writer at a time for each table.
     writers: parking_lot::Mutex<HashMap<LakeTable, Arc<Mutex<()>>>>,
+    /// Tables whose last commit ended with an error of the catalog, so that memory may be behind.
+    doubtful: parking_lot::Mutex<HashSet<LakeTable>>,
+}
+
+/// What a commit did.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// The tables of the changes, in their order.
+    pub states: Vec<Arc<TableState>>,
+    /// Those whose pointer moved.
+    pub moved: Vec<LakeTable>,
 }
 
 impl Tables {
@@ -45,7 +56,15 @@ impl Tables {
     /// # Errors
     /// Where the catalog or a file that it leads to can't be read.
     pub async fn open(store: Store, catalog: Catalog, clock: SharedClock) -> Result<Self, Error> {
-        let tables = Self { inner: Arc::new(Inner { store, catalog, clock, states: RwLock::default(), writers: parking_lot::Mutex::default() }) };
+        let inner = Inner {
+            store,
+            catalog,
+            clock,
+            states: RwLock::default(),
+            writers: parking_lot::Mutex::default(),
+            doubtful: parking_lot::Mutex::default(),
+        };
+        let tables = Self { inner: Arc::new(inner) };
         let records = tables.inner.catalog.tables().await?;
         tables.load(records).await?;
         Ok(tables)
@@ -89,24 +108,37 @@ impl Tables {
     ///
     /// # Errors
     /// After any error memory is as it was, and so is the lake, unless it was the catalog that failed: then whether the commit took place is
-    /// known only to the catalog, and [`Self::refresh`] brings memory in line. [`Kind::Conflict`]: another writer was first.
+    /// known only to the catalog, and memory is brought in line with it before the next commit, or by [`Self::refresh`].
+    /// [`Kind::Conflict`]: another writer was first, nothing happened.
     pub async fn commit(&self, changes: Vec<TableChange>, cursor: Option<CursorSwap>) -> Result<Vec<Arc<TableState>>, Error> {
+        Ok(self.apply(changes, cursor).await?.states)
+    }
+
+    /// As [`Self::commit`], and tells which tables moved.
+    pub(crate) async fn apply(&self, changes: Vec<TableChange>, cursor: Option<CursorSwap>) -> Result<Applied, Error> {
         let names: Vec<LakeTable> = changes.iter().map(|c| c.table.clone()).collect();
         let _writers = self.lock(&names).await?;
+        self.clear_doubt(&names).await?;
         let now_us = self.inner.clock.now_us();
         let formers: Vec<_> = names.iter().map(|n| self.state(n)).collect();
         let prepares = changes.into_iter().zip(&formers).map(|(change, former)| prepare(&self.inner.store, former.as_ref(), change, now_us));
         let mut prepared: Vec<Prepared> = futures::future::try_join_all(prepares).await?.into_iter().flatten().collect();
         self.write(&mut prepared).await?;
-        self.swap(&prepared, cursor).await?;
+        if let Err(error) = self.swap(&prepared, cursor).await {
+            self.inner.doubtful.lock().extend(names);
+            return Err(error);
+        }
         let garbage: Vec<_> = prepared.iter_mut().map(|p| std::mem::take(&mut p.garbage)).collect();
         let made: HashMap<LakeTable, Arc<TableState>> = prepared.into_iter().map(|p| (p.table, Arc::new(p.state))).collect();
         self.inner.states.write().extend(made.iter().map(|(name, state)| (name.clone(), Arc::clone(state))));
         for dead in garbage {
             dead.collect(&self.inner.store).await;
         }
+        let moved = names.iter().filter(|name| made.contains_key(*name)).cloned().collect();
         let after = names.iter().zip(formers).map(|(name, former)| made.get(name).cloned().or(former));
-        after.collect::<Option<Vec<_>>>().ok_or_else(|| Error::new(Kind::Bug, "a change to a table that does not exist changed nothing"))
+        let states = after.collect::<Option<Vec<_>>>();
+        let states = states.ok_or_else(|| Error::new(Kind::Bug, "a change to a table that does not exist changed nothing"))?;
+        Ok(Applied { states, moved })
     }
 
     /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.
@@ -146,12 +178,26 @@ impl Tables {
         Ok(self.inner.catalog.commit(Commit { swaps, cursor }).await?)
     }
 
-    /// Brings the memory of these tables in line with the catalog, after a commit whose end is not known or that found a conflict.
+    /// Brings the memory of these tables in line with the catalog. A sink does so when it opens, because its predecessor may have
+    /// gone down over a commit whose end is not known. Cheap where nothing moved.
     ///
     /// # Errors
     /// Where the catalog or a file can't be read.
     pub async fn refresh(&self, names: &[LakeTable]) -> Result<(), Error> {
         let _writers = self.lock(names).await?;
+        self.reload(names).await
+    }
+
+    /// Brings tables of doubt in line. The caller holds their locks.
+    async fn clear_doubt(&self, names: &[LakeTable]) -> Result<(), Error> {
+        let doubtful: Vec<LakeTable> = {
+            let all = self.inner.doubtful.lock();
+            names.iter().filter(|n| all.contains(*n)).cloned().collect()
+        };
+        if doubtful.is_empty() { Ok(()) } else { self.reload(&doubtful).await }
+    }
+
+    async fn reload(&self, names: &[LakeTable]) -> Result<(), Error> {
         let mut moved = Vec::new();
         for name in names {
             match self.inner.catalog.table(name).await? {
@@ -160,7 +206,9 @@ impl Tables {
                 Some(record) => moved.push(record),
             }
         }
-        self.load(moved).await
+        self.load(moved).await?;
+        self.inner.doubtful.lock().retain(|n| !names.contains(n));
+        Ok(())
     }
 
     /// Forgets a table. Its files stay until upkeep collects them.

@@ -47,22 +47,23 @@ impl FileSink {
         self.written
     }
 
-    /// Writes what is left and syncs the file. Its directory entry is made durable by [`super::Store::sync_directories_of`].
+    /// Writes what is left and syncs the file; nothing may be written after it. Its directory entry is made durable by [`super::Store::sync_directories_of`].
     ///
     /// # Errors
     /// [`Kind::Storage`].
-    pub fn finish(self) -> Result<u64, Error> {
-        match self.to {
-            Target::Local { mut file, path, counters } => {
-                file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|e| durable::failed("syncing", &path, e))?;
+    pub fn finish(&mut self) -> Result<u64, Error> {
+        match &mut self.to {
+            Target::Local { file, path, counters } => {
+                file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|e| durable::failed("syncing", path, e))?;
                 counters.wrote(1, self.written);
             }
             Target::Remote { objects, path, buffer, upload, runtime } => {
+                let rest = PutPayload::from(std::mem::take(buffer));
                 let sent = runtime.block_on(async {
                     match upload {
-                        None => objects.put(&path, buffer.into()).await.map(|_| ()),
-                        Some(mut upload) => {
-                            upload.put_part(buffer.into()).await?;
+                        None => objects.put(path, rest).await.map(|_| ()),
+                        Some(upload) => {
+                            upload.put_part(rest).await?;
                             upload.complete().await.map(|_| ())
                         }
                     }

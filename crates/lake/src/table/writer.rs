@@ -146,8 +146,7 @@ impl DataFileWriter {
             State::Broken => return Err(Error::new(Kind::Bug, format!("{} was finished after an error", self.path))),
         };
         let footer = writer.finish().map_err(|e| self.failed(e))?;
-        let sink = writer.into_inner().map_err(|e| self.failed(e))?;
-        let bytes = sink.finish()?;
+        let bytes = writer.inner_mut().finish()?;
         let metrics = Metrics::from_footer(&footer, &self.iceberg);
         let stats = Arc::new(metrics.stats(&self.schema));
         let split_offsets = footer.row_groups().iter().map(|g| g.columns().first().map_or(0, |c| c.byte_range().0.cast_signed())).collect();

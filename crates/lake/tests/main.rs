@@ -1,0 +1,8 @@
+//! The lake's lower half against what outside engines read: PyIceberg and DuckDB must return exactly the rows that were written and not deleted.
+
+mod commits;
+mod failures;
+mod outside;
+mod replaced;
+mod shapes;
+mod world;
