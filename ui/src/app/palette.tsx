@@ -44,7 +44,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   };
 
   return (
-    <Modal opened onClose={onClose} withCloseButton={false} centered={false} yOffset="12vh" size={600} padding={0} aria-label="Search">
+    <Modal opened onClose={onClose} withCloseButton={false} centered={false} yOffset="12vh" size={600} padding={0} attributes={{ content: { 'aria-label': 'Search' } }}>
       <div className="palette-input">
         <IconSearch size={17} aria-hidden />
         <input

@@ -7,8 +7,9 @@ import * as format from '@/lib/format';
 import { type Filters, type Sort, arrange } from '@/lib/result/arrange';
 import type { ResultSet } from '@/lib/result/result';
 import { CopyButton } from '../parts';
+import { GridRow, type Layout, spotOf } from './GridRow';
 import { HeaderCell } from './HeaderCell';
-import { type Range, type Spot, contains, moved, rangeOf, tsv } from './selection';
+import { type Range, type Spot, moved, rangeOf, tsv } from './selection';
 import { useProfiles } from './use-profiles';
 
 const ROW = 28;
@@ -118,42 +119,35 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
   };
 
   const drag = useRef(false);
-  const press = (spot: Spot) => (event: React.PointerEvent) => {
-    if (event.button !== 0) return;
+  const press = (event: React.PointerEvent) => {
+    const spot = spotOf(event.target);
+    if (!spot || event.button !== 0) return;
     drag.current = event.pointerType === 'mouse';
     setRange((old) => (event.shiftKey && old ? { ...old, to: spot } : { from: spot, to: spot }));
   };
-  const cross = (spot: Spot) => (event: React.PointerEvent) => {
-    if (drag.current && event.buttons === 1) setRange((old) => (old ? { ...old, to: spot } : old));
+  const cross = (event: React.PointerEvent) => {
+    const spot = drag.current && event.buttons === 1 ? spotOf(event.target) : undefined;
+    if (spot) setRange((old) => (old && (old.to.row !== spot.row || old.to.at !== spot.at) ? { ...old, to: spot } : old));
   };
 
   // Rows that leave the sight lend their elements to those that come: scrolling changes text and makes nothing new.
+  // They stand in the order of their slots, since moving elements about costs more than writing text; `aria-rowindex` says where each belongs.
   const slots = Math.ceil((rows.scrollRect?.height ?? 0) / ROW) + 2 * OVERSCAN + 3;
+  const seenRows = [...rows.getVirtualItems()].sort((a, b) => (a.index % slots) - (b.index % slots));
   const area = range && rangeOf(range);
   const many = area !== undefined && (area.top !== area.bottom || area.left !== area.right);
-  const cell = (index: number, column: number, at: number, pin?: number) => {
-    const text = result.text(column, rowAt(index));
-    const spot = { row: index, at };
-    return (
-      <div
-        key={column}
-        role="gridcell"
-        aria-colindex={at + 2}
-        id={range?.to.row === index && range.to.at === at ? 'grid-at' : undefined}
-        className={pin === undefined ? 'grid-cell' : 'grid-cell grid-pinned'}
-        style={{ width: widthOf(column), left: pin }}
-        data-kind={result.columns[column]?.kind}
-        data-null={text === null}
-        data-in={area ? contains(area, spot) : undefined}
-        data-at={range?.to.row === index && range.to.at === at}
-        onPointerDown={press(spot)}
-        onPointerEnter={cross(spot)}
-        onDoubleClick={() => setPeek(true)}
-      >
-        {text === null ? 'NULL' : text.length > 400 ? `${text.slice(0, 400)}…` : text}
-      </div>
-    );
-  };
+  const firstSeen = seenColumns[0]?.index ?? 0;
+  const seenCount = seenColumns.length;
+  const layout = useMemo((): Layout => {
+    let left = NUMBERS;
+    const fixed = pinned.map((column, at) => {
+      const made = { column, at, width: widthOf(column), left };
+      left += made.width;
+      return made;
+    });
+    const moving = loose.slice(firstSeen, firstSeen + seenCount).map((column, at) => ({ column, at: pinned.length + firstSeen + at, width: widthOf(column), left: undefined }));
+    return { fixed, moving, lead, total };
+  }, [pinned, loose, widthOf, firstSeen, seenCount, lead, total]);
 
   const header = (column: number, at: number, pin?: number) => (
     <HeaderCell
@@ -173,7 +167,6 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
     />
   );
 
-  const pinnedLeft = (at: number) => NUMBERS + pinned.slice(0, at).reduce((sum, column) => sum + widthOf(column), 0);
   const to = range?.to;
   const peeked = peek && to ? { column: sequence[to.at] ?? 0, row: rowAt(to.row) } : undefined;
 
@@ -196,21 +189,33 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
             <div className="grid-no" role="columnheader" aria-colindex={1}>
               <span className="visually-hidden">Row</span>
             </div>
-            {pinned.map((column, at) => header(column, at, pinnedLeft(at)))}
+            {layout.fixed.map(({ column, at, left }) => header(column, at, left))}
             <div style={{ width: lead, flex: 'none' }} role="presentation" />
-            {seenColumns.map((item) => header(loose[item.index] ?? 0, pinned.length + item.index))}
+            {layout.moving.map(({ column, at }) => header(column, at))}
           </div>
-          <div style={{ height: rows.getTotalSize() - HEAD, width: total }} role="rowgroup">
-            {rows.getVirtualItems().map((item) => (
-              <div key={item.index % slots} className="grid-row" role="row" aria-rowindex={item.index + 2} style={{ width: total, transform: `translateY(${item.start}px)` }}>
-                <div className="grid-no" role="rowheader" aria-colindex={1}>
-                  {rowAt(item.index) + 1}
-                </div>
-                {pinned.map((column, at) => cell(item.index, column, at, pinnedLeft(at)))}
-                <div style={{ width: lead, flex: 'none' }} role="presentation" />
-                {seenColumns.map((column) => cell(item.index, loose[column.index] ?? 0, pinned.length + column.index))}
-              </div>
-            ))}
+          <div
+            style={{ height: rows.getTotalSize() - HEAD, width: total }}
+            role="rowgroup"
+            onPointerDown={press}
+            onPointerOver={cross}
+            onDoubleClick={(event) => spotOf(event.target) && setPeek(true)}
+          >
+            {seenRows.map((item) => {
+              const inside = area !== undefined && item.index >= area.top && item.index <= area.bottom;
+              return (
+                <GridRow
+                  key={item.index % slots}
+                  result={result}
+                  index={item.index}
+                  row={rowAt(item.index)}
+                  top={item.start}
+                  layout={layout}
+                  from={inside ? area.left : undefined}
+                  to={inside ? area.right : undefined}
+                  here={range?.to.row === item.index ? range.to.at : undefined}
+                />
+              );
+            })}
           </div>
         </div>
         {peeked && (

@@ -23,8 +23,6 @@ export const rangeOf = ({ from, to }: Range): Area => ({
   right: Math.max(from.at, to.at),
 });
 
-export const contains = (area: Area, { row, at }: Spot): boolean => row >= area.top && row <= area.bottom && at >= area.left && at <= area.right;
-
 /** Where a key leads from a spot; undefined for keys that don't move. */
 export function moved(from: Spot, key: string, mod: boolean, size: { rows: number; columns: number; page: number }): Spot | undefined {
   const [lastRow, lastColumn] = [size.rows - 1, size.columns - 1];
