@@ -18,6 +18,10 @@ function pretend(world, query) {
   if (/^\s*explain/.test(text)) return { columns: [['plan_type', 'text'], ['plan', 'text']], rows: 2, value: (_, row, column) => (column === 0 ? ['logical_plan', 'physical_plan'][row] : 'Sort: day ASC NULLS LAST\n  Aggregate: groupBy=[[day]], aggr=[[sum(amount)]]\n    TableScan: gold.daily_payments projection=[day, amount]') };
   if (/daily_payments/.test(text)) return { columns: world.columns('gold', 'daily_payments'), rows: rows(30 * METHODS.length), value: cell };
   if (/sum\(|count\(/.test(text) && !/group by/.test(text)) return { columns: [[/as\s+(\w+)/.exec(text)?.[1] ?? 'count(*)', /sum\(/.test(text) ? 'decimal(38,2)' : 'bigint']], rows: 1, value: () => (/sum\(/.test(text) ? 0n : 12_044_812n) };
+  if (/generate_series/.test(text)) {
+    const columns = [['id', 'bigint'], ['part', 'bigint'], ['name', 'text'], ['third', 'double']];
+    return { columns, rows: rows(100_000), value: (_, row, column) => [BigInt(row + 1), BigInt((row + 1) % 97), `row ${row + 1}`, (row + 1) / 3][column] };
+  }
   const found = /from\s+(bronze|silver|gold|system)\.(\w+)/.exec(text);
   const columns = found ? world.columns(found[1], found[2]) : [['value', 'bigint']];
   return { columns, rows: rows(found ? (/payments|ledger/.test(found[2]) ? 250_000 : 2_400) : 1), value: cell };
