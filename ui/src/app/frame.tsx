@@ -56,7 +56,9 @@ export function Frame() {
             loading={<PageBones kind={entry?.skeleton ?? 'list'} />}
             failure={(error, again) => (
               <div className="page">
-                <h1 className="visually-hidden">{entry?.title ?? 'Page'}</h1>
+                <div className="page-head">
+                  <h1>{entry?.title ?? 'Page'}</h1>
+                </div>
                 <Failure problem={problemOf(error)} onRetry={again} />
               </div>
             )}

@@ -56,6 +56,7 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
 
   const order = useMemo(() => arrange(result, sort, filters), [result, sort, filters]);
   const rowCount = order ? order.length : result.rowCount;
+  const filtered = rowCount !== result.rowCount;
   const rowAt = useCallback((index: number) => (order ? (order[index] ?? 0) : index), [order]);
   const profiles = useProfiles(result, growing);
   const guessed = useMemo(() => guessWidths(result), [shape, result.rowCount === 0]); // eslint-disable-line react-hooks/exhaustive-deps
@@ -229,15 +230,15 @@ export function Grid({ label, result, growing = false, foot }: GridProps) {
           />
         )}
       </div>
-      {(foot || order || many) && (
+      {(foot || filtered || many) && (
         <div className="grid-foot">
           {foot}
-          {order && (
+          {filtered && (
             <span>
               {format.count(rowCount, 'row')} of {format.number(result.rowCount)} shown
             </span>
           )}
-          {many && <span style={{ marginLeft: 'auto' }}>{format.count((area.bottom - area.top + 1) * (area.right - area.left + 1), 'cell')} selected, Ctrl C copies</span>}
+          {many && <span>{format.count((area.bottom - area.top + 1) * (area.right - area.left + 1), 'cell')} selected, Ctrl C copies</span>}
         </div>
       )}
       <span role="status" className="visually-hidden">

@@ -76,7 +76,7 @@ function Health({ data }: { data: Body }) {
   const title = errors > 0 ? `${format.count(errors, 'thing')} failing` : warnings > 0 ? `${format.count(warnings, 'thing')} to look at` : 'All is well';
   return (
     <header>
-      <h1 className="health" data-tone={tone}>
+      <h1 className="health live" data-tone={tone}>
         <ToneIcon tone={tone} size={26} />
         {title}
       </h1>

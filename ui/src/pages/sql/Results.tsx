@@ -42,6 +42,9 @@ export function Results({ run, view, chart, maxRows, place, onView, onChart, onG
     );
   }
   const { answer } = run;
+  const shown = answer && run.state !== 'failed';
+  const inGrid = shown && view === 'rows' && answer.result.columns.length > 0;
+  const facts = <Foot run={run} view={view} maxRows={maxRows} onView={onView} />;
   return (
     <div className="sql-result">
       {run.state === 'failed' && run.problem && (
@@ -67,7 +70,7 @@ export function Results({ run, view, chart, maxRows, place, onView, onChart, onG
           <TableBones rows={6} />
         </div>
       )}
-      {answer && run.state !== 'failed' && (
+      {shown && (
         <>
           <div className="fill">
             {view === 'chart' ? (
@@ -79,12 +82,12 @@ export function Results({ run, view, chart, maxRows, place, onView, onChart, onG
                 The statement returned no columns.
               </Empty>
             ) : (
-              <Grid label="Result" result={answer.result} growing={run.state === 'running'} />
+              <Grid label="Result" result={answer.result} growing={run.state === 'running'} foot={facts} />
             )}
           </div>
         </>
       )}
-      <Foot run={run} view={view} maxRows={maxRows} onView={onView} />
+      {!inGrid && <div className="grid-foot">{facts}</div>}
     </div>
   );
 }
@@ -96,7 +99,7 @@ function Foot({ run, view, maxRows, onView }: { run: Run; view: View; maxRows: n
   });
   const { answer, facts } = run;
   return (
-    <div className="grid-foot">
+    <>
       {answer && (
         <SegmentedControl
           aria-label="View of the result"
@@ -122,11 +125,11 @@ function Foot({ run, view, maxRows, onView }: { run: Run; view: View; maxRows: n
         </span>
       )}
       {answer && (
-        <Button ml="auto" leftSection={<IconDownload size={14} />} loading={download.isPending} onClick={() => download.mutate()}>
+        <Button ml="auto" style={{ order: 2 }} leftSection={<IconDownload size={14} />} loading={download.isPending} onClick={() => download.mutate()}>
           CSV
         </Button>
       )}
-    </div>
+    </>
   );
 }
 
