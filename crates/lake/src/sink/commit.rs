@@ -90,6 +90,7 @@ impl Group {
                 written.get(&group.id).into_iter().flatten().map(|(ordinal, _, file)| (*ordinal, Arc::clone(file))).collect();
             let state = |name: &LakeTable| states.get(name).cloned();
             let gone = table.committed(state(&group.bronze), group.silver.as_ref().and_then(state), &files);
+            cx.counters.change(&group.id, |c| c.hot_rows = table.hot_rows());
             let snapshot_id = table.silver_state.as_ref().and_then(|s| s.view().snapshot_id);
             let Some((index, number)) = &group.index else { continue };
             let mut keys = index.keys.lock();

@@ -1,6 +1,6 @@
 //! What all tables of one sink share, and the background work that nobody waits for.
 
-use super::{applier::Index, encoder::Encoder, ledger::Ledger, settings::SinkSettings};
+use super::{applier::Index, counters::SinkCounters, encoder::Encoder, ledger::Ledger, settings::SinkSettings};
 use crate::{
     Error, Kind, Lake, Store, Tables,
     index::{IndexError, IndexErrorKind, KeyIndex},
@@ -29,6 +29,7 @@ pub(crate) struct Context {
     pub encoder: Encoder,
     pub ledger: Arc<Mutex<Ledger>>,
     pub background: Arc<Background>,
+    pub counters: SinkCounters,
     pub commit: Arc<CommitState>,
 }
 
@@ -126,19 +127,6 @@ impl Context {
     /// The error that background work met, if any.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.background.failed.lock().take().map_or(Ok(()), Err)
-    }
-
-    /// Waits until no background work is left.
-    pub(crate) async fn settle_background(&self) {
-        loop {
-            let progress = self.background.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            if self.background.tasks.names().is_empty() {
-                return;
-            }
-            tokio::select! { () = progress => {}, () = tokio::task::yield_now() => {} }
-        }
     }
 
     /// The version of the cursor in the catalog.

@@ -1,7 +1,7 @@
 //! Encodes data files while their rows still arrive, on a thread of its own, in the order in which it is asked.
 
 use crate::{DataFileWriter, Error, Kind, Store, WriterOptions, WrittenFile};
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 use object_store::path::Path;
 use runtime::Tasks;
 use std::{
@@ -12,6 +12,9 @@ use std::{
     },
 };
 use tokio::sync::{mpsc, oneshot};
+
+/// Batches of so few rows on average are joined before they are encoded.
+const SMALL_ROWS: usize = 1024;
 
 /// A handle to the encoder of one sink. Its thread ends when the last handle is dropped; files that were not finished stay behind as orphans.
 #[derive(Debug, Clone)]
@@ -109,11 +112,25 @@ impl Work {
             .entry(path.clone())
             .or_insert_with(|| DataFileWriter::create(&self.store, path.clone(), schema, WriterOptions::default()));
         if let Ok(writer) = entry {
-            match rows.iter().try_for_each(|batch| writer.write(batch)) {
+            let written = match joined(rows) {
+                Some(joined) => writer.write(&joined),
+                None => rows.iter().try_for_each(|batch| writer.write(batch)),
+            };
+            match written {
                 Ok(()) => return writer.bytes(),
                 Err(error) => *entry = Err(error),
             }
         }
         0
     }
+}
+
+/// Many small batches as one, because each costs the writer as much as a thousand rows; none where they are few or large.
+fn joined(rows: &[RecordBatch]) -> Option<RecordBatch> {
+    let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
+    if rows.len() < 2 || count / rows.len() > SMALL_ROWS {
+        return None;
+    }
+    // Batches of one file have one schema; should they not, they are written one by one.
+    concat_batches(rows.first()?.schema_ref(), rows).ok()
 }

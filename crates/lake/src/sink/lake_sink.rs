@@ -38,7 +38,6 @@ pub struct LakeSink {
 struct Open {
     cx: Context,
     appliers: BTreeMap<TableId, Applier>,
-    counters: SinkCounters,
     /// Accepted since the last commit began.
     group: BoundaryInfo,
     /// Owns the encoder's task.
@@ -67,12 +66,6 @@ impl LakeSink {
         let open = self.open()?;
         let mut ledger = open.cx.ledger.lock();
         Ok(open.cx.publish(&mut ledger)?)
-    }
-
-    /// Waits until the key indexes have no background work left. For tests and orderly ends; nothing depends on it.
-    pub async fn settle_background(&mut self) -> Result<(), Error> {
-        self.open()?.cx.settle_background().await;
-        Ok(())
     }
 
     fn open(&mut self) -> Result<&mut Open, Error> {
@@ -112,11 +105,11 @@ impl Sink for LakeSink {
             clock: Arc::clone(&self.clock),
             ledger: Arc::new(Mutex::new(Ledger::default())),
             background: Arc::new(Background::default()),
+            counters: self.counters.clone(),
             commit: Arc::new(CommitState::default()),
         };
         let cursor = self.start_from_durable(&cx).await?;
-        let (appliers, counters) = (BTreeMap::new(), self.counters.clone());
-        self.open = Some(Open { cx, appliers, counters, group: BoundaryInfo::default(), _tasks: tasks });
+        self.open = Some(Open { cx, appliers: BTreeMap::new(), group: BoundaryInfo::default(), _tasks: tasks });
         Ok(cursor)
     }
 
@@ -213,7 +206,7 @@ impl Open {
         if let Some(index) = &applier.index {
             self.cx.tend(id, index);
         }
-        self.counters.change(id, |c| c.rows += rows);
+        self.cx.counters.change(id, |c| c.rows += rows);
         self.group.rows += rows;
         self.group.bytes += bytes as u64;
         Ok(())
@@ -295,6 +288,7 @@ impl Open {
             let Some(delta) = applier.take_delta() else { continue };
             let Some(table) = ledger.tables.get_mut(id) else { return Err(unknown(id)) };
             table.advance(delta);
+            self.cx.counters.change(id, |c| c.hot_rows = table.hot_rows());
             ledger.unpublished = true;
         }
         if ledger.boundary.as_ref() != Some(cursor) {
@@ -314,7 +308,6 @@ impl Open {
         for (id, applier) in &mut self.appliers {
             let Some(ledger) = ledger.tables.get_mut(id) else { return Err(unknown(id)) };
             tables.extend(seal(&self.cx, applier, ledger)?);
-            self.counters.change(id, |c| c.hot_rows = ledger.hot_rows());
         }
         drop(ledger);
         self.cx.commit.running.store(true, Ordering::Release);
@@ -328,7 +321,7 @@ impl Open {
     /// Keeps an error beside the table it is about.
     fn note<T>(&self, table: &TableId, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result {
-            self.counters.change(table, |c| c.last_error = Some(error.to_string()));
+            self.cx.counters.change(table, |c| c.last_error = Some(error.to_string()));
         }
         result
     }

@@ -210,3 +210,31 @@ async fn a_group_without_changes_still_moves_the_cursor() {
     world.sink.commit().unwrap().await.unwrap();
     assert_eq!(world.restart_sink(&upstream).await, 1);
 }
+
+/// Not a gate, since machines differ: `cargo nextest run --workspace -E 'test(sink_costs)' --run-ignored all --no-capture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn sink_costs() {
+    let mut world = World::new(1 << 30).await;
+    world.settings = crate::SinkSettings::new(world.dir.path().join("index"), runtime::ByteBudget::new(1 << 30));
+    let upstream = Upstream::new();
+    world.restart_sink(&upstream).await;
+    let schema = &upstream.schemas[NUMBERED];
+    for (what, op, keys) in [("inserts", 'c', 1u64), ("updates", 'u', 7919)] {
+        let mut accepting = std::time::Duration::ZERO;
+        let started = std::time::Instant::now();
+        for pos in 0..125u64 {
+            let seqs = 0..8000u64;
+            let changes: Vec<_> = seqs.map(|seq| change(op, pos, seq, ((pos * 8000 + seq) * keys % 1_000_000) as i64, Some("some text here"), false)).collect();
+            let batch = batch(schema, &changes);
+            let now = std::time::Instant::now();
+            world.write(batch).await.unwrap();
+            world.boundary(&Upstream::cursor(pos as usize)).await;
+            accepting += now.elapsed();
+        }
+        let before = std::time::Instant::now();
+        world.sink.commit().unwrap().await.unwrap();
+        let (total, commit) = (started.elapsed(), before.elapsed());
+        eprintln!("1 M {what}: accepted at {:?} a row, commit {commit:?}, all with making them {total:?}", accepting / 1_000_000);
+    }
+}
