@@ -11,6 +11,8 @@ mod failure;
 mod host;
 mod instance;
 mod pack;
+#[cfg(test)]
+mod packing_tests;
 mod plan;
 mod plugin;
 mod row_json;

@@ -14,6 +14,7 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::TimestampMicrosecondType,
 };
+use cpu_time::ThreadTime;
 use model::{ChangeBatch, TableId, TableSchema};
 use pipeline::{DeadLetter, Transform, Transformed};
 use std::{
@@ -174,13 +175,14 @@ impl PluginTransform {
                 work.halve(offset, length);
                 continue;
             }
-            if let Err(failure) = self.part(plan, &part, offset, batch.num_rows(), &mut budget, &mut work) {
-                self.stop_here(&part, &failure.to_string())?;
+            if let Err((guilty, failure)) = self.part(plan, &part, offset, batch.num_rows(), &mut budget, &mut work) {
+                self.stop_here(&guilty, &failure.to_string())?;
             }
         }
         self.finish(plan, batch, work, out)
     }
 
+    /// Tries a part of a batch and notes in `work` what came of it; an error names the rows that failed, as closely as it is known.
     fn part(
         &mut self,
         plan: &Plan,
@@ -189,8 +191,8 @@ impl PluginTransform {
         whole: usize,
         budget: &mut Budget,
         work: &mut Work,
-    ) -> Result<(), Failure> {
-        let started = Instant::now();
+    ) -> Result<(), (ChangeBatch, Failure)> {
+        let started = ThreadTime::now().as_duration();
         let length = part.num_rows();
         let answer = self.try_rows(plan, part, self.share(length, whole));
         let settled = answer.and_then(|a| settle(plan, part, a, self.on_error == OnError::Pass).map_err(Failure::Lied));
@@ -200,14 +202,14 @@ impl PluginTransform {
                 self.breaker.good_call();
                 self.stats.rows_dropped(settled.dropped);
                 work.done.extend(settled.batch.map(|b| (offset, b)));
-                let first = settled.failed.first_key_value().map(|(_, why)| why.clone());
+                let first = settled.failed.first_key_value().map(|(row, why)| (part.slice(*row, 1), why.clone()));
                 work.failed.extend(settled.failed.into_iter().map(|(row, why)| (offset + row, why.to_string())));
                 first.map_or(Ok(()), Err)
             }
             Err(failure) => {
                 self.stats.failure(&failure);
                 self.bury(&failure);
-                if budget.failed(&failure, started.elapsed()) {
+                if budget.failed(&failure, ThreadTime::now().as_duration().saturating_sub(started)) {
                     work.todo.push_front((offset, length));
                     work.give_up(&Failure::GaveUp(Box::new(failure.clone())));
                     self.breaker.gave_up(&failure);
@@ -217,7 +219,7 @@ impl PluginTransform {
                 } else {
                     work.halve(offset, length);
                 }
-                Err(failure)
+                Err((part.clone(), failure))
             }
         }
     }
@@ -236,7 +238,8 @@ impl PluginTransform {
         }
         let last = part.num_rows().saturating_sub(1);
         let (table, from, to) = (&part.schema().id, part.position(0), part.position(last));
-        let message = format!("transform `{}` stopped at {table}, positions {from} to {to}: {why}", self.name);
+        let place = if last == 0 { format!("position {from}") } else { format!("positions {from} to {to}") };
+        let message = format!("transform `{}` stopped at {table}, {place}: {why}", self.name);
         let hint = "Mend the plugin or its configuration, or set `on_error: dead_letter` to set such rows aside, then resume the pipeline.";
         Err(pipeline::Error::new(pipeline::Kind::Table, message).with_hint(hint))
     }

@@ -1,1 +1,8 @@
-//! Plugins as they are built, against the host.
+//! Plugins as `make plugins` builds them, against the host.
+
+mod fixture;
+mod hostile;
+mod load;
+mod mask;
+mod reshape;
+mod speed;

@@ -21,7 +21,8 @@ impl Plugin for MaskPii {
         Info {
             name: "mask_pii".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            description: "Masks personal data in text columns: redacted, as keyed hashes that can still be joined, or in part.".to_owned(),
+            description: "Masks personal data in text columns: redacted, as keyed hashes that can still be joined, or in part."
+                .to_owned(),
             config_schema: include_str!("../config.schema.json").to_owned(),
         }
     }
@@ -46,7 +47,9 @@ impl Plugin for MaskPii {
                 return Err(format!("`{name}` is not a text column, and only text can be masked"));
             }
             if table.key.contains(&column.name) && !matches!(rule, Rule::Hash { .. }) {
-                return Err(format!("`{name}` is part of the key; use `mode: hash` for it, so that rows can still be told apart"));
+                return Err(format!(
+                    "`{name}` is part of the key; use `mode: hash` for it, so that rows can still be told apart"
+                ));
             }
             if !masked.iter().any(|(i, _)| *i == index) {
                 masked.push((index, rule.clone()));

@@ -1,6 +1,9 @@
 use crate::{
     Batch, DataType, Value,
-    layout::{ALIGN, ANSWER_MAGIC, DESCRIPTOR_BYTES, Descriptor, ERROR_BYTES, FLAG_SAME, FLAG_VALIDITY, HEADER_BYTES, Header, Region, bitmap_bytes, kind},
+    layout::{
+        ALIGN, ANSWER_MAGIC, DESCRIPTOR_BYTES, Descriptor, ERROR_BYTES, FLAG_SAME, FLAG_VALIDITY, HEADER_BYTES, Header, Region,
+        bitmap_bytes, kind,
+    },
 };
 
 /// What becomes of a batch.
@@ -197,7 +200,8 @@ impl Answer {
 
 impl Packed {
     fn write(&self, out: &mut Vec<u8>) -> Descriptor {
-        let mut descriptor = Descriptor { kind: self.kind, precision: self.precision, scale: self.scale, ..Descriptor::default() };
+        let mut descriptor =
+            Descriptor { kind: self.kind, precision: self.precision, scale: self.scale, ..Descriptor::default() };
         if let Some(bits) = &self.validity {
             descriptor.flags = FLAG_VALIDITY;
             descriptor.validity = region(bits, out);

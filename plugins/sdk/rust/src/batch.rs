@@ -99,7 +99,9 @@ impl<'a> Batch<'a> {
     /// A text column.
     pub fn text(&self, column: usize) -> Result<TextColumn<'a>, String> {
         let descriptor = self.present(column, |k| k == kind::TEXT, "text")?;
-        let part = |region: crate::layout::Region| region.of(self.bytes).ok_or_else(|| format!("column {column} lies outside of the batch"));
+        let part = |region: crate::layout::Region| {
+            region.of(self.bytes).ok_or_else(|| format!("column {column} lies outside of the batch"))
+        };
         let offsets = part(descriptor.offsets)?;
         let text = core::str::from_utf8(part(descriptor.values)?).map_err(|_| format!("column {column} is not UTF-8"))?;
         if offsets.len() != (self.rows() + 1) * 4 {

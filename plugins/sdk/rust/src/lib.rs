@@ -73,8 +73,11 @@ pub trait Plugin: Sized + 'static {
 impl Plan {
     /// The table as it is.
     pub fn same(table: &Table) -> Self {
-        let column =
-            |c: &bindings::exports::lakebox::transform::plugin::Column| OutColumn { name: c.name.clone(), data_type: c.data_type.clone(), origin: Some(c.name.clone()) };
+        let column = |c: &bindings::exports::lakebox::transform::plugin::Column| OutColumn {
+            name: c.name.clone(),
+            data_type: c.data_type.clone(),
+            origin: Some(c.name.clone()),
+        };
         Self { columns: table.columns.iter().map(column).collect(), reads: None }
     }
 
@@ -126,7 +129,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::export_world!(Exported with_types_in $crate::bindings);
+    $crate::bindings::export_world!(Exported with_types_in $crate::bindings);
         };
     };
 }
