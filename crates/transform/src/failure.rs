@@ -67,7 +67,8 @@ pub(crate) fn trap_text(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => "it reached code that must never run (a panic or an abort)".to_owned(),
         Some(Trap::StackOverflow) => "it ran out of stack (recursion too deep)".to_owned(),
-        Some(trap) => trap.to_string(),
+        Some(Trap::MemoryOutOfBounds) => "it reached outside of its memory (a wrong pointer, or recursion too deep)".to_owned(),
+        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
         None => tame(&error.root_cause().to_string()),
     }
 }

@@ -24,7 +24,9 @@ fn others(rows: i64, poisoned: &[i64]) -> Vec<i64> {
 fn each_attack_costs_its_own_rows_and_says_why() {
     let mut told = Vec::new();
     for name in ["evil_trap", "evil_endless_loop", "evil_memory_hog", "evil_deep_recursion"] {
-        let mut evil = transform(name, AT);
+        // Time to eat all of a small memory, but not to wait long for an endless loop.
+        let limits = TransformConfig { memory_max_bytes: 8 << 20, batch_ms_max: 400, ..config(AT) };
+        let mut evil = transform_with(name, &limits);
         let out = apply(&mut evil, crowd(1000, |i| i == 0 || i == 617));
         assert_eq!(dead_ids(&out), [1, 618], "{name}");
         assert_eq!(ids(&out), others(1000, &[1, 618]), "{name}");
