@@ -13,7 +13,7 @@ import { PageBones } from '@/components/skeleton';
 import * as format from '@/lib/format';
 import { Freshness } from './freshness';
 import { useLive } from './live-context';
-import { GROUPS, PAGES, type PageEntry } from './pages';
+import { GROUPS, PAGES, type PageEntry, pageAt } from './pages';
 
 const Palette = lazy(() => import('./palette'));
 const MAC = /mac|iphone|ipad/i.test(navigator.userAgent);
@@ -155,12 +155,4 @@ function Dropped({ since, onRetry }: { since: number; onRetry: () => void }) {
       <Button onClick={onRetry}>Retry now</Button>
     </div>
   );
-}
-
-function pageAt(path: string): PageEntry | undefined {
-  const parts = path.split('/');
-  return PAGES.find((page) => {
-    const wanted = page.path.split('/');
-    return wanted.length === parts.length && wanted.every((part, at) => part.startsWith('$') || part === parts[at]);
-  });
 }

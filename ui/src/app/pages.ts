@@ -90,3 +90,12 @@ export const PAGES: PageEntry[] = [
 
 /** The icons of things that the palette lists beside pages. */
 export const THING_ICONS = { table: IconTable, pipeline: IconRoute, model: IconCube, query: IconTerminal2 };
+
+/** The page that a path shows. */
+export function pageAt(path: string): PageEntry | undefined {
+  const parts = path.split('/');
+  return PAGES.find((page) => {
+    const wanted = page.path.split('/');
+    return wanted.length === parts.length && wanted.every((part, at) => part.startsWith('$') || part === parts[at]);
+  });
+}

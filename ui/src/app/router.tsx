@@ -1,8 +1,9 @@
-import { type AnyRoute, type RouteComponent, createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { type AnyRoute, type RouteComponent, createRootRoute, createRoute, createRouter, lazyRouteComponent, useLocation } from '@tanstack/react-router';
 import { Page, Empty } from '@/components/parts';
 import { IconMapOff } from '@tabler/icons-react';
+import { PageBones } from '@/components/skeleton';
 import { Frame } from './frame';
-import { PAGES } from './pages';
+import { PAGES, pageAt } from './pages';
 
 const root = createRootRoute({ component: Frame, notFoundComponent: NotFound });
 
@@ -17,9 +18,18 @@ const routes: AnyRoute[] = PAGES.map((page) =>
 export const router = createRouter({
   routeTree: root.addChildren(routes),
   defaultPreload: 'intent',
+  defaultPendingComponent: Loading,
+  defaultPendingMs: 120,
+  defaultPendingMinMs: 0,
   scrollRestoration: true,
   scrollToTopSelectors: ['#main'],
 });
+
+/** The skeleton of the page that is on its way. */
+function Loading() {
+  const path = useLocation({ select: (location) => location.pathname });
+  return <PageBones kind={pageAt(path)?.skeleton ?? 'list'} />;
+}
 
 function NotFound() {
   return (
