@@ -117,7 +117,7 @@ async function sql(request, response, body) {
     }
     if (/pg_sleep/i.test(body.query)) await world.sleep(run, 30_000);
     const accept = request.headers.accept ?? '';
-    const headers = { 'x-lakebox-query-id': run.id, 'x-lakebox-elapsed-ms': '1.8', 'x-lakebox-as-of': JSON.stringify(world.asOf()) };
+    const headers = { 'x-lakebox-query-id': run.id, 'x-lakebox-elapsed-ms': '1.8', 'x-lakebox-as-of': world.asOf().map(({ source, cursor }) => `${source}=${cursor}`).join(',') };
     if (accept.includes('arrow')) {
       response.writeHead(200, { ...headers, 'content-type': 'application/vnd.apache.arrow.stream' });
       await sqlArrow(world, body, response, run);

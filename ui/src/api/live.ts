@@ -37,7 +37,9 @@ export class Live {
     source.addEventListener('overview', (event: MessageEvent<string>) => {
       this.heard();
       const next = JSON.parse(event.data) as Overview;
-      this.cache.setQueryData(overview.queryKey, (old) => ({ ...next, throughput: appended(old?.throughput ?? [], next.throughput) }));
+      // Events carry the newest point only: the ten minutes before it have to be asked for once.
+      if (!this.cache.getQueryData(overview.queryKey)) void this.cache.prefetchQuery(overview);
+      else this.cache.setQueryData(overview.queryKey, (old) => old && { ...next, throughput: appended(old.throughput, next.throughput) });
     });
     source.addEventListener('pipelines', (event: MessageEvent<string>) => {
       this.heard();
@@ -62,7 +64,10 @@ export class Live {
     const back = this.state.kind === 'dropped';
     this.set({ kind: 'live' });
     // Whatever happened while nobody listened is asked for once.
-    if (back) void this.cache.invalidateQueries();
+    if (back) {
+      void this.cache.invalidateQueries();
+      void this.cache.prefetchQuery({ ...overview, staleTime: 0 });
+    }
   }
 
   private drop(): void {

@@ -93,18 +93,12 @@ function fromJson(asked: Asked, body: SqlResponse): Answer {
   return { result: new RowsResult({ ...body, rows }), truncated, asOf: body.as_of ?? [], elapsedMs: body.elapsed_ms };
 }
 
-/** The header is a JSON list of the same shape as in JSON answers. */
-function readAsOf(header: string | null): AsOf[] {
-  if (!header) return [];
-  try {
-    const parsed: unknown = JSON.parse(header);
-    return Array.isArray(parsed) ? (parsed as AsOf[]) : [];
-  } catch {
-    return header.split(/[,;]\s*/).map((part) => {
-      const [source = part, cursor = ''] = part.split('=');
-      return { source, cursor };
-    });
-  }
+/** The header names each source and its cursor: `shop=0/16B3748,demo=42`. A cursor may hold commas and equal signs of its own. */
+export function readAsOf(header: string | null): AsOf[] {
+  return (header ?? '')
+    .split(/,(?=[\w-]+=)/)
+    .filter((part) => part.includes('='))
+    .map((part) => ({ source: part.slice(0, part.indexOf('=')).trim(), cursor: part.slice(part.indexOf('=') + 1) }));
 }
 
 /** Why a stream ended before its end: the server's list of queries knows. */
