@@ -164,6 +164,18 @@ impl KeyIndex {
         ordinal
     }
 
+    /// Takes up a data file under an ordinal that it has already, where an index of other keys takes over from this table's last one.
+    pub fn adopt(&mut self, path: &str, ordinal: u32) {
+        self.next_file = self.next_file.max(ordinal + 1);
+        self.ordinals.insert(path.to_owned(), ordinal);
+        self.files.insert(ordinal, FileEntry { path: path.to_owned(), group: self.group, epoch: self.epoch });
+    }
+
+    /// Leaves ordinals below `ordinal` to files that are adopted.
+    pub fn reserve_files(&mut self, ordinal: u32) {
+        self.next_file = self.next_file.max(ordinal);
+    }
+
     /// The ordinal that the next new file gets; all files known so far have smaller ones.
     pub fn next_file(&self) -> u32 {
         self.next_file

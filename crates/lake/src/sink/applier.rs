@@ -5,6 +5,7 @@ use super::{
     fill::Fill,
     hot::HotRows,
     ledger::{Delta, Ledger, TableLedger},
+    opening::PresentFile,
     segment::Segment,
     shape::{KeyRule, Shape, widen},
 };
@@ -19,8 +20,13 @@ use arrow::{
 use model::{ChangeBatch, LakeTable, Position, TableId};
 use parking_lot::Mutex;
 use pipeline::{Error, Kind};
+use roaring::RoaringBitmap;
 use runtime::Share;
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// What arrived for one table and is not committed; with [`TableLedger`], which has what is visible of it, the table's whole state.
 #[derive(Debug)]
@@ -137,7 +143,7 @@ impl Applier {
         if let Some(segment) = self.segments.last_mut() {
             segment.finish(&cx.encoder)?;
         }
-        let below = self.index.as_ref().map_or(self.next_ordinal, |i| i.keys.lock().next_file());
+        let below = self.next_file();
         self.floor = below;
         self.clear_below = Some(below);
         self.deletes.clear();
@@ -371,6 +377,39 @@ impl Applier {
         self.last_delete = None;
         let nothing = rows.is_empty() && shape.is_none() && deletes.is_empty() && clear_below.is_none();
         (!nothing).then_some(Delta { shape, rows, deletes, clear_below })
+    }
+
+    /// The files of silver as of now, what came after the last boundary included. All are finished, or will be once the encoder is in sync.
+    pub(crate) fn present_files(&mut self, cx: &Context) -> Result<Vec<PresentFile>, Error> {
+        self.segments.iter_mut().try_for_each(|s| s.finish(&cx.encoder))?;
+        let mut gone: HashMap<u32, RoaringBitmap> = HashMap::new();
+        for place in self.deletes.iter().map(|&bits| Location::from_bits(bits)) {
+            gone.entry(place.file()).or_default().insert(place.row());
+        }
+        let ledger = cx.ledger.lock();
+        let visible = ledger.tables.get(&self.id).map(|t| &t.files);
+        let mut files: BTreeMap<u32, PresentFile> = BTreeMap::new();
+        for (&ordinal, file) in visible.into_iter().flatten() {
+            let (path, deleted) = (file.path.clone(), Arc::clone(&file.deleted));
+            files.insert(ordinal, PresentFile { path, ordinal, committed: file.committed.is_some(), deleted });
+        }
+        for segment in &self.segments {
+            let fresh =
+                PresentFile { path: segment.path.clone(), ordinal: segment.ordinal, committed: false, deleted: Arc::default() };
+            files.entry(segment.ordinal).or_insert(fresh);
+        }
+        let mut files = files.split_off(&self.floor);
+        for (ordinal, rows) in gone {
+            if let Some(file) = files.get_mut(&ordinal) {
+                *Arc::make_mut(&mut file.deleted) |= rows;
+            }
+        }
+        Ok(files.into_values().collect())
+    }
+
+    /// The ordinal of the next new file.
+    pub(crate) fn next_file(&self) -> u32 {
+        self.index.as_ref().map_or(self.next_ordinal, |i| i.keys.lock().next_file())
     }
 
     /// Files with smaller ordinals are not silver's any more.

@@ -8,7 +8,7 @@ use super::{
     ledger::{Ledger, TableLedger},
     opening::{self, names},
     settings::SinkSettings,
-    shape::Shape,
+    shape::{KeyRule, Shape},
 };
 use crate::Lake;
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use pipeline::{BoundaryInfo, CommitTicket, DeadLetter, Error, Kind, Sink};
 use runtime::{Share, SharedClock, Tasks};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -38,6 +38,8 @@ pub struct LakeSink {
 struct Open {
     cx: Context,
     appliers: BTreeMap<TableId, Applier>,
+    /// Tables to be cleared once their shape is known.
+    resets: BTreeSet<TableId>,
     /// Accepted since the last commit began.
     group: BoundaryInfo,
     /// Owns the encoder's task.
@@ -109,7 +111,8 @@ impl Sink for LakeSink {
             commit: Arc::new(CommitState::default()),
         };
         let cursor = self.start_from_durable(&cx).await?;
-        self.open = Some(Open { cx, appliers: BTreeMap::new(), group: BoundaryInfo::default(), _tasks: tasks });
+        self.open =
+            Some(Open { cx, appliers: BTreeMap::new(), resets: BTreeSet::new(), group: BoundaryInfo::default(), _tasks: tasks });
         Ok(cursor)
     }
 
@@ -121,8 +124,13 @@ impl Sink for LakeSink {
 
     async fn reset(&mut self, table: &TableId) -> Result<(), Error> {
         let open = self.open()?;
-        // A table that was never announced has nothing that could be thrown away.
-        open.appliers.get_mut(table).map_or(Ok(()), |applier| applier.clear(&open.cx))
+        match open.appliers.get_mut(table) {
+            Some(applier) => applier.clear(&open.cx),
+            None => {
+                open.resets.insert(table.clone());
+                Ok(())
+            }
+        }
     }
 
     async fn write(&mut self, batch: ChangeBatch) -> Result<(), Error> {
@@ -149,8 +157,11 @@ impl Open {
     async fn schema(&mut self, schema: &Arc<TableSchema>) -> Result<(), Error> {
         self.cx.check()?;
         let Some(applier) = self.appliers.get_mut(&schema.id) else {
-            let (applier, ledger) = opening::open_table(&self.cx, schema).await?;
+            let (mut applier, ledger) = opening::open_table(&self.cx, schema).await?;
             self.cx.ledger.lock().tables.insert(schema.id.clone(), ledger);
+            if self.resets.remove(&schema.id) {
+                applier.clear(&self.cx)?;
+            }
             self.appliers.insert(schema.id.clone(), applier);
             return Ok(());
         };
@@ -161,7 +172,7 @@ impl Open {
         let changed = evolution.changed;
         let shape = Arc::new(Shape::new(schema, evolution)?);
         if shape.index_signature() != applier.shape.index_signature() {
-            self.rekey(schema, Arc::clone(&shape)).await?;
+            self.rekey(&schema.id, &shape).await?;
         }
         let applier = self.appliers.get_mut(&schema.id).ok_or_else(|| unknown(&schema.id))?;
         applier.shape = shape;
@@ -170,24 +181,20 @@ impl Open {
         Ok(())
     }
 
-    /// The rows of a table are told apart by something else from now on: its index starts anew. Only a table without pending rows can do that,
-    /// because the files of pending rows can't be read yet.
-    async fn rekey(&mut self, schema: &Arc<TableSchema>, shape: Arc<Shape>) -> Result<(), Error> {
-        let (_, silver) = names(&self.cx.source, &schema.id);
-        let applier = self.appliers.get_mut(&schema.id).ok_or_else(|| unknown(&schema.id))?;
-        let pending =
-            self.cx.ledger.lock().tables.get(&schema.id).is_some_and(|t| !t.hot.is_empty()) || !applier.segments.is_empty();
-        if pending {
-            let message = format!("the key of {} changed while rows under its old key were not committed yet", schema.id);
-            return Err(
-                Error::new(Kind::Table, message).with_hint("Resync the table, so that it is copied anew under its new key.")
-            );
-        }
-        let states = [names(&self.cx.source, &schema.id).0, silver].map(|name| self.cx.tables.state(&name));
-        let (mut fresh, ledger) = opening::open_table_as(&self.cx, schema, shape, states).await?;
-        fresh.shape_is_uncommitted = applier.shape_is_uncommitted;
-        *applier = fresh;
-        self.cx.ledger.lock().tables.insert(schema.id.clone(), ledger);
+    /// The rows of a table are told apart by something else from now on: its index starts anew, over all files that silver has now.
+    async fn rekey(&mut self, table: &TableId, shape: &Shape) -> Result<(), Error> {
+        let applier = self.appliers.get_mut(table).ok_or_else(|| unknown(table))?;
+        let files = applier.present_files(&self.cx)?;
+        let next_file = applier.next_file();
+        self.cx.encoder.sync().await?;
+        applier.index = match &shape.key {
+            KeyRule::None => None,
+            KeyRule::Columns { .. } | KeyRule::WholeRow { .. } => {
+                let (_, silver) = names(&self.cx.source, table);
+                Some(opening::reindex(&self.cx, table, &silver, shape, next_file, files).await?)
+            }
+        };
+        applier.next_ordinal = next_file;
         Ok(())
     }
 

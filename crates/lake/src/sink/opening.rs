@@ -17,6 +17,7 @@ use arrow::{
     datatypes::Field,
 };
 use model::{LakeTable, Layer, TableId, TableSchema, lake_name};
+use object_store::path::Path;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::{
@@ -48,19 +49,6 @@ pub(crate) async fn open_table(cx: &Context, schema: &Arc<TableSchema>) -> Resul
     let changed = evolution.changed;
     let shape = Arc::new(Shape::new(schema, evolution)?);
     let states = [cx.tables.state(&bronze), cx.tables.state(&silver)];
-    let (mut applier, ledger) = open_table_as(cx, schema, shape, states).await?;
-    applier.shape_is_uncommitted = changed;
-    Ok((applier, ledger))
-}
-
-/// Takes up a source table under a given shape.
-pub(crate) async fn open_table_as(
-    cx: &Context,
-    schema: &TableSchema,
-    shape: Arc<Shape>,
-    states: [Option<Arc<TableState>>; 2],
-) -> Result<(Applier, TableLedger), Error> {
-    let (bronze, silver) = names(&cx.source, &schema.id);
     let files: Vec<ViewFile> = states[1].iter().flat_map(|s| s.files().iter().cloned()).collect();
     let (index, ordinals) = match &shape.key {
         KeyRule::None => (None, (0..).take(files.len()).collect::<Vec<u32>>()),
@@ -74,7 +62,9 @@ pub(crate) async fn open_table_as(
         }
     };
     let ledger = TableLedger::new(bronze.clone(), Some(silver), Arc::clone(&shape), states, &ordinals);
-    Ok((Applier::new(schema.id.clone(), bronze, shape, index, files.len() as u32), ledger))
+    let mut applier = Applier::new(schema.id.clone(), bronze, shape, index, files.len() as u32);
+    applier.shape_is_uncommitted = changed;
+    Ok((applier, ledger))
 }
 
 /// Opens the index of a table and reads the keys of the files that it does not know.
@@ -99,7 +89,7 @@ pub(crate) async fn open_index(
     let deleted = files.iter().map(|f| (index.keys.lock().file(f.path.as_ref()), f.deleted.clone().unwrap_or_default()));
     let deleted: Deleted = Arc::new(deleted.collect());
     for file in files.iter().filter(|f| missing.contains(f.path.as_ref())) {
-        catch_up(cx, table, &index, shape, file, &deleted).await?;
+        catch_up(cx, table, &index, shape, &file.path, &deleted).await?;
         cx.tend(table, &index);
         cx.wait_while_crowded(&index).await?;
     }
@@ -112,13 +102,53 @@ fn index_dir(cx: &Context, silver: &LakeTable) -> PathBuf {
     cx.settings.index_dir.join(&silver.name)
 }
 
+/// A file of silver that may not be committed yet.
+pub(crate) struct PresentFile {
+    pub path: Path,
+    pub ordinal: u32,
+    pub committed: bool,
+    /// Rows that are gone by now.
+    pub deleted: Arc<RoaringBitmap>,
+}
+
+/// Makes a new index over files that keep their ordinals, where rows are told apart by something else from now on. All files are finished.
+pub(crate) async fn reindex(
+    cx: &Context,
+    table: &TableId,
+    silver: &LakeTable,
+    shape: &Shape,
+    next_file: u32,
+    files: Vec<PresentFile>,
+) -> Result<Index, Error> {
+    let dir = Arc::new(index_dir(cx, silver));
+    let (signature, settings, opened) = (shape.index_signature(), cx.settings.index, Arc::clone(&dir));
+    let open = move || KeyIndex::discard(&opened).and_then(|()| KeyIndex::open(&opened, &signature, &HashSet::new(), settings));
+    let mut keys = runtime::blocking("opening a key index", open).await?.map_err(|e| index_failed(table, Some(&dir), e))?;
+    keys.reserve_files(next_file);
+    let index = Index { keys: Arc::new(Mutex::new(keys)), dir };
+    let deleted: Deleted = Arc::new(files.iter().map(|f| (f.ordinal, Arc::clone(&f.deleted))).collect());
+    let (committed, pending): (Vec<_>, Vec<_>) = files.into_iter().partition(|f| f.committed);
+    for (files, are_committed) in [(committed, true), (pending, false)] {
+        for file in &files {
+            index.keys.lock().adopt(file.path.as_ref(), file.ordinal);
+            catch_up(cx, table, &index, shape, &file.path, &deleted).await?;
+            cx.tend(table, &index);
+            cx.wait_while_crowded(&index).await?;
+        }
+        if are_committed {
+            index.keys.lock().caught_up(None);
+        }
+    }
+    Ok(index)
+}
+
 /// Reads the keys of a file's live rows.
 async fn catch_up(
     cx: &Context,
     table: &TableId,
     index: &Index,
     shape: &Shape,
-    file: &ViewFile,
+    path: &Path,
     deleted: &Deleted,
 ) -> Result<(), Error> {
     let (KeyRule::Columns { encoder, .. } | KeyRule::WholeRow { encoder, .. }) = &shape.key else { return Ok(()) };
@@ -131,11 +161,11 @@ async fn catch_up(
             .filter_map(|id| Some(shape.file.field(position(&shape.file, Some(id))?).clone()))
             .collect(),
         keys: Arc::clone(&index.keys),
-        ordinal: index.keys.lock().file(file.path.as_ref()),
+        ordinal: index.keys.lock().file(path.as_ref()),
         deleted: Arc::clone(deleted),
         next: 0,
     };
-    let (store, path, ids) = (cx.store.clone(), file.path.clone(), shape.key_ids());
+    let (store, path, ids) = (cx.store.clone(), path.clone(), shape.key_ids());
     let (dir, id) = (Arc::clone(&index.dir), table.clone());
     let handle = tokio::runtime::Handle::current();
     let read = move || {

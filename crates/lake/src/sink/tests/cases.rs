@@ -174,6 +174,46 @@ async fn a_table_goes_on_through_added_widened_and_retyped_columns() {
 }
 
 #[tokio::test]
+async fn a_key_that_changes_between_rows_tells_them_apart_from_then_on() {
+    let mut world = World::new(64 << 20).await;
+    let mut upstream = Upstream::new();
+    world.start(&upstream).await;
+    let old = Arc::clone(&upstream.schemas[NUMBERED]);
+    // One row committed, one in a commit under way, one visible, one of the open transaction.
+    world.write(batch(&old, &[change('c', 1, 0, 1, Some("a"), false), change('c', 1, 1, 9, Some("z"), false)])).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    world.sink.commit().unwrap().await.unwrap();
+    world.write(batch(&old, &[change('c', 2, 0, 2, Some("b"), false), change('d', 2, 1, 9, None, false)])).await.unwrap();
+    world.boundary(&Upstream::cursor(2)).await;
+    let ticket = world.sink.commit().unwrap();
+    world.write(batch(&old, &[change('c', 3, 0, 3, Some("c"), false)])).await.unwrap();
+    world.boundary(&Upstream::cursor(3)).await;
+    world.write(batch(&old, &[change('c', 4, 0, 4, Some("d"), false)])).await.unwrap();
+    let mut rekeyed = TableSchema::clone(&old);
+    rekeyed.version = 2;
+    rekeyed.key = model::Key::Columns(vec!["a".into()]);
+    let rekeyed = Arc::new(rekeyed);
+    world.sink.schema(&rekeyed).await.unwrap();
+    let updates: Vec<_> =
+        ["a", "b", "c", "d"].iter().zip(0..).map(|(a, seq)| change('u', 5, seq, 10 + seq as i64, Some(a), false)).collect();
+    world.write(batch(&rekeyed, &updates)).await.unwrap();
+    world.boundary(&Upstream::cursor(5)).await;
+    let expected = [row(&["10", "a", "1"]), row(&["11", "b", "1"]), row(&["12", "c", "1"]), row(&["13", "d", "1"])];
+    assert_eq!(silver(&world, "numbered").await, expected);
+    ticket.await.unwrap();
+    world.sink.commit().unwrap().await.unwrap();
+    assert_eq!(silver(&world, "numbered").await, expected);
+    upstream.schemas[NUMBERED] = Arc::clone(&rekeyed);
+    assert_eq!(world.restart_sink(&upstream).await, 5);
+    world.write(batch(&rekeyed, &[change('u', 6, 0, 20, Some("c"), false)])).await.unwrap();
+    world.boundary(&Upstream::cursor(6)).await;
+    assert_eq!(
+        silver(&world, "numbered").await,
+        [row(&["10", "a", "1"]), row(&["11", "b", "1"]), row(&["13", "d", "1"]), row(&["20", "c", "1"])]
+    );
+}
+
+#[tokio::test]
 async fn dead_letters_are_a_table_in_the_same_commit() {
     let mut world = World::new(64 << 20).await;
     let upstream = Upstream::new();
@@ -225,7 +265,9 @@ async fn sink_costs() {
         let started = std::time::Instant::now();
         for pos in 0..125u64 {
             let seqs = 0..8000u64;
-            let changes: Vec<_> = seqs.map(|seq| change(op, pos, seq, ((pos * 8000 + seq) * keys % 1_000_000) as i64, Some("some text here"), false)).collect();
+            let changes: Vec<_> = seqs
+                .map(|seq| change(op, pos, seq, ((pos * 8000 + seq) * keys % 1_000_000) as i64, Some("some text here"), false))
+                .collect();
             let batch = batch(schema, &changes);
             let now = std::time::Instant::now();
             world.write(batch).await.unwrap();
