@@ -1,0 +1,64 @@
+use crate::{app::App, problem::Problem};
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+const RUNS_DEFAULT: usize = 100;
+
+/// How many.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct Limit {
+    /// At most so many (100 unless told).
+    limit: Option<usize>,
+}
+
+/// Queries that run or ran, newest first.
+#[utoipa::path(get, path = "/api/v1/queries", tag = "sql", params(Limit), responses((status = 200, body = [api::QueryRun])))]
+pub(crate) async fn list(State(app): State<App>, Query(limit): Query<Limit>) -> Json<Vec<api::QueryRun>> {
+    let mut runs: Vec<_> = app.engine.running().into_iter().chain(app.engine.history()).collect();
+    runs.sort_by_key(|run| std::cmp::Reverse(run.started_us));
+    runs.truncate(limit.limit.unwrap_or(RUNS_DEFAULT));
+    Json(runs.into_iter().map(wire).collect())
+}
+
+/// Cancels a running query.
+#[utoipa::path(delete, path = "/api/v1/queries/{id}", tag = "sql", params(("id" = String, Path, description = "Its id")),
+    responses((status = 204), (status = 404, body = api::Problem)))]
+pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    if app.engine.cancel(&id) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Problem::new(StatusCode::NOT_FOUND, "query.unknown", format!("No query with the id `{id}` is running."))
+        .hint("It may have ended already; GET /api/v1/queries lists the last ones."))
+}
+
+/// What an editor completes from.
+#[utoipa::path(get, path = "/api/v1/schema", tag = "sql", responses((status = 200, body = api::SchemaTree)))]
+pub(crate) async fn schema(State(app): State<App>) -> Json<api::SchemaTree> {
+    let tree = app.engine.schema_tree();
+    let column = |(name, data_type): (String, String)| api::SqlColumn { name, data_type };
+    let table = |t: query::SchemaTable| api::SchemaTable {
+        layer: t.schema,
+        name: t.name,
+        columns: t.columns.into_iter().map(column).collect(),
+    };
+    Json(api::SchemaTree { tables: tree.tables.into_iter().map(table).collect(), functions: tree.functions })
+}
+
+fn wire(run: query::QueryRecord) -> api::QueryRun {
+    api::QueryRun {
+        id: run.id,
+        query: run.sql,
+        state: run.state.as_str().to_owned(),
+        client: run.client,
+        started_us: run.started_us,
+        elapsed_ms: run.elapsed.as_secs_f64() * 1000.0,
+        rows: run.rows,
+        bytes_scanned: run.bytes_scanned,
+        error: run.error,
+    }
+}
