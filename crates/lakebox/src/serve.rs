@@ -1,0 +1,195 @@
+//! `lakebox serve`: wire everything, run until a signal, drain.
+
+use crate::{config::Config, fleet::Fleet};
+use anyhow::{Context, Result, anyhow};
+use catalog::Catalog;
+use lake::{Lake, LakeSettings};
+use medallion::{Models, ModelsSettings};
+use query::{Engine, QuerySettings, serve_pgwire};
+use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
+use server::{App, AppParts};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::net::TcpListener;
+
+const HTTP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What `serve` and `demo` differ in.
+pub struct Options {
+    /// The configuration file, as the user named it.
+    pub config_path: Option<PathBuf>,
+    /// Whether this is the bundled example.
+    pub demo: bool,
+    /// Queries that the dashboard shows from the start, as (name, statement); added to an empty lake only.
+    pub saved_queries: Vec<(String, String)>,
+}
+
+/// Runs until SIGTERM or SIGINT, which drain; a second signal exits at once.
+///
+/// # Errors
+/// Whatever keeps lakebox from starting, before anything was changed: a port in use, a lake in use, a catalog that can't be opened.
+pub fn serve(config: Config, options: Options) -> Result<()> {
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("serve").enable_all().build()?;
+    threads.block_on(run(config, options))
+}
+
+async fn run(config: Config, options: Options) -> Result<()> {
+    let clock = SystemClock::shared();
+    let started_us = clock.now_us();
+    let stop = CancellationToken::new();
+    // Ports first: a second lakebox, or any other program, is noticed before a file is touched.
+    let http = bind(config.server.http, "http", "the dashboard and the API").await?;
+    let pgwire = bind(config.server.pgwire, "pgwire", "the PostgreSQL wire").await?;
+    let catalog = Catalog::open(config.lake.catalog.expose(), clock.clone()).await.map_err(told)?;
+    let lake = Lake::open(lake_settings(&config), catalog.clone(), clock.clone()).await.map_err(told)?;
+    let engine = engine(&config, &lake, &clock)?;
+    let (fleet, pipelines, transforms) = Fleet::new(&config, &lake, &catalog, &clock).await?;
+    let models = Models::open(
+        ModelsSettings { folder: config.models.clone(), ..ModelsSettings::default() },
+        lake.clone(),
+        engine.clone(),
+        catalog.clone(),
+        clock.clone(),
+    )
+    .await
+    .map_err(told)?;
+    save_first_queries(&catalog, &options).await?;
+
+    let app = App::new(AppParts {
+        lake: lake.clone(),
+        catalog,
+        engine: engine.clone(),
+        pipelines,
+        transforms,
+        models: models.clone(),
+        clock,
+        about: about(&config, &options),
+        started_us,
+        warehouse_dir: (!config.lake.is_remote()).then(|| PathBuf::from(&config.lake.warehouse)),
+        hosts: config.server.hosts.clone(),
+        stopping: stop.clone(),
+    });
+
+    let tasks = Tasks::new(stop.clone());
+    spawn_server(&tasks, "http", server::serve(app, http, stop.clone()));
+    spawn_server(&tasks, "pgwire", serve_pgwire(engine, pgwire, stop.clone()));
+    tasks.spawn("models", models.run(stop.clone()));
+    let fleet = fleet.start(stop.clone())?;
+    greet(&config, &options);
+
+    let signal = signals().await?;
+    tracing::info!("{signal}: committing what was read, then stopping; a second signal stops at once");
+    exit_on_next_signal(&tasks);
+    stop.cancel();
+    runtime::blocking("draining", move || fleet.join()).await?;
+    tasks.shutdown(HTTP_PATIENCE).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn spawn_server<E: std::fmt::Display>(
+    tasks: &Tasks,
+    name: &'static str,
+    serving: impl Future<Output = std::result::Result<(), E>> + Send + 'static,
+) {
+    tasks.spawn(name, async move {
+        if let Err(e) = serving.await {
+            tracing::error!("{name} stopped serving: {e}");
+        }
+    });
+}
+
+async fn bind(address: SocketAddr, setting: &str, what: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| match e.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "{address} is taken by another program, so {what} can't be served there. Stop that program (is another lakebox running?) or set \
+             `server.{setting}` to another address."
+        ),
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("This user may not listen on {address} for {what}. Set `server.{setting}` to a port above 1023.")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            anyhow!("{address} is not an address of this machine, so {what} can't be served there. Set `server.{setting}` to 127.0.0.1 or 0.0.0.0.")
+        }
+        _ => anyhow!("{what} can't be served at {address}: {e}. Check `server.{setting}`."),
+    })
+}
+
+fn lake_settings(config: &Config) -> LakeSettings {
+    let options = config.lake.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
+    LakeSettings { warehouse: config.lake.warehouse.clone(), options }
+}
+
+fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
+    let settings = QuerySettings {
+        memory_bytes_max: config.server.query_memory_bytes_max,
+        spill_bytes_max: config.server.query_spill_bytes_max,
+        running_max: config.server.queries_running_max,
+        timeout_ms: u64::try_from(config.server.query_timeout.as_millis()).unwrap_or(u64::MAX),
+        ..QuerySettings::default()
+    };
+    let views = lake.clone();
+    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone()).map_err(told)
+}
+
+fn about(config: &Config, options: &Options) -> api::About {
+    api::About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        license: "Apache-2.0".to_owned(),
+        pgwire: config.server.pgwire.to_string(),
+        warehouse: config.lake.warehouse.clone(),
+        config_path: options.config_path.as_ref().map(|p| p.display().to_string()),
+        demo: options.demo,
+    }
+}
+
+async fn save_first_queries(catalog: &Catalog, options: &Options) -> Result<()> {
+    if options.saved_queries.is_empty() || !catalog.saved_queries().await?.is_empty() {
+        return Ok(());
+    }
+    for (name, statement) in &options.saved_queries {
+        catalog.add_saved_query(name, statement).await?;
+    }
+    Ok(())
+}
+
+fn greet(config: &Config, options: &Options) {
+    let what = if options.demo { "the demo" } else { "lakebox" };
+    let pgwire = config.server.pgwire;
+    tracing::info!("{what} is ready: dashboard http://{}", config.server.http);
+    tracing::info!("SQL: lakebox sql, or psql -h {} -p {} -d lakebox; lake: {}", pgwire.ip(), pgwire.port(), config.lake.warehouse);
+}
+
+/// Waits for the first SIGTERM or SIGINT.
+async fn signals() -> Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+fn exit_on_next_signal(tasks: &Tasks) {
+    tasks.spawn("second signal", async {
+        if signals().await.is_ok() {
+            tracing::warn!("stopped at once; what was not committed is read again at the next start");
+            std::process::exit(130);
+        }
+    });
+}
+
+/// An error of a room with its hint, for the terminal.
+fn told<E: std::error::Error + Send + Sync + 'static>(error: E) -> anyhow::Error {
+    anyhow::Error::new(error)
+}
+
+/// The folder of a configuration file.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
