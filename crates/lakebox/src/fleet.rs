@@ -10,7 +10,12 @@ use runtime::{ByteBudget, CancellationToken, SharedClock, Tasks};
 use server::TransformEntry;
 use source_postgres::{PostgresConfig, PostgresSource};
 use source_simulator::{SimulatorConfig, SimulatorSource};
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::sync::watch;
 use transform::{Host, HostSettings, Plugin, PluginTransform, TransformConfig, TransformStats};
 
@@ -52,12 +57,13 @@ struct SourceFactory {
     catalog: Catalog,
     clock: SharedClock,
     budget: ByteBudget,
+    index_dir: PathBuf,
 }
 
 impl Fleet {
     /// Makes handles for every source and entries for every transform. Nothing runs yet.
     pub async fn new(config: &Config, lake: &Lake, catalog: &Catalog, clock: &SharedClock) -> Result<(Self, Vec<Handle>, Vec<TransformEntry>)> {
-        let host = Host::new(&HostSettings { cache_dir: plugin_cache(config) }).context("starting the plugin host")?;
+        let host = Host::new(&HostSettings { cache_dir: Some(state_dir(config).join("plugins")) }).context("starting the plugin host")?;
         let plans: Vec<TransformPlan> = config.transforms.iter().map(plan).collect();
         let entries = config.transforms.iter().zip(&plans).map(|(settings, plan)| entry(&host, settings, plan)).collect();
         // One budget for all pipelines: rows that are not committed yet.
@@ -80,6 +86,7 @@ impl Fleet {
                 catalog: catalog.clone(),
                 clock: clock.clone(),
                 budget: budget.clone(),
+                index_dir: state_dir(config).join("index").join(&source.name),
             };
             members.push(Member { name: source.name.clone(), factory, settings: pipeline_settings(source), monitor, desired });
             handles.push(handle);
@@ -128,7 +135,7 @@ impl Running {
 impl Factory for SourceFactory {
     async fn parts(&self) -> Result<Parts, Error> {
         let stage = self.stage().await?;
-        let settings = SinkSettings { budget: self.budget.clone(), ..SinkSettings::default() };
+        let settings = SinkSettings::new(self.index_dir.clone(), self.budget.clone());
         Ok(Parts { source: self.open_source()?, stage, sink: Box::new(self.lake.sink(&self.source.name, settings)) })
     }
 
@@ -219,7 +226,8 @@ fn entry(host: &Host, settings: &TransformSettings, plan: &TransformPlan) -> Tra
     }
 }
 
-/// Compiled plugins are kept beside a lake on disk, in a folder that only this user may write.
-fn plugin_cache(config: &Config) -> Option<std::path::PathBuf> {
-    (!config.lake.is_remote()).then(|| std::path::Path::new(&config.lake.warehouse).join(".lakebox/plugins"))
+/// What this process keeps on local disk and can always make again: key indexes and compiled plugins. Beside a lake on disk, else in the working folder.
+fn state_dir(config: &Config) -> PathBuf {
+    let base = if config.lake.is_remote() { Path::new("") } else { Path::new(&config.lake.warehouse) };
+    base.join(".lakebox")
 }

@@ -11,7 +11,7 @@ use server::{App, AppParts};
 use std::{
     io,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 use tokio::net::TcpListener;
@@ -48,15 +48,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let lake = Lake::open(lake_settings(&config), catalog.clone(), clock.clone()).await.map_err(told)?;
     let engine = engine(&config, &lake, &clock)?;
     let (fleet, pipelines, transforms) = Fleet::new(&config, &lake, &catalog, &clock).await?;
-    let models = Models::open(
-        ModelsSettings { folder: config.models.clone(), ..ModelsSettings::default() },
-        lake.clone(),
-        engine.clone(),
-        catalog.clone(),
-        clock.clone(),
-    )
-    .await
-    .map_err(told)?;
+    let tasks = Tasks::new(stop.clone());
+    let models = models(&config, &lake, &engine, &catalog, &clock, &tasks).await?;
     save_first_queries(&catalog, &options).await?;
 
     let app = App::new(AppParts {
@@ -65,7 +58,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
         engine: engine.clone(),
         pipelines,
         transforms,
-        models: models.clone(),
+        models,
         clock,
         about: about(&config, &options),
         started_us,
@@ -74,10 +67,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
         stopping: stop.clone(),
     });
 
-    let tasks = Tasks::new(stop.clone());
     spawn_server(&tasks, "http", server::serve(app, http, stop.clone()));
     spawn_server(&tasks, "pgwire", serve_pgwire(engine, pgwire, stop.clone()));
-    tasks.spawn("models", models.run(stop.clone()));
     let fleet = fleet.start(stop.clone())?;
     greet(&config, &options);
 
@@ -136,6 +127,22 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
     Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone()).map_err(told)
 }
 
+async fn models(
+    config: &Config,
+    lake: &Lake,
+    engine: &Engine,
+    catalog: &Catalog,
+    clock: &SharedClock,
+    tasks: &Tasks,
+) -> Result<Models> {
+    let mut settings = ModelsSettings::default();
+    if let Some(folder) = &config.models {
+        settings.folder.clone_from(folder);
+    }
+    let started = Models::start(settings, lake.clone(), engine.clone(), catalog.clone(), clock.clone(), tasks);
+    started.await.map_err(told)
+}
+
 fn about(config: &Config, options: &Options) -> api::About {
     api::About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -187,9 +194,4 @@ fn exit_on_next_signal(tasks: &Tasks) {
 /// An error of a room with its hint, for the terminal.
 fn told<E: std::error::Error + Send + Sync + 'static>(error: E) -> anyhow::Error {
     anyhow::Error::new(error)
-}
-
-/// The folder of a configuration file.
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

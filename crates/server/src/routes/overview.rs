@@ -4,6 +4,8 @@ use crate::{
     routes::{pipelines, tables},
 };
 use axum::{Json, extract::State};
+use catalog::RunState;
+use medallion::{AsOf, ModelStatus, RunningState};
 use model::Layer;
 use std::collections::{BTreeMap, HashSet};
 
@@ -76,11 +78,10 @@ fn issues(app: &App, flow: &[api::Pipeline]) -> Vec<api::Issue> {
             add("error", "transform", &transform.name, error.clone(), None, app.started_us);
         }
     }
-    for model in app.models.status() {
-        if let Some(error) = model.error() {
-            let hint = "The table keeps what its last good run made. Correct the model; it runs again by itself.".to_owned();
-            add("error", "model", model.name(), error, Some(hint), model.last_started_us().unwrap_or(now));
-        }
+    for model in app.models.status().into_iter().filter(|m| m.state == RunningState::Failed) {
+        let hint = "The table keeps what its last good run made. Mend the cause; the model runs again by itself.".to_owned();
+        let since = model.last_run.as_ref().map_or(now, |run| run.started_us);
+        add("error", "model", &model.name, tables::model_error(&model), Some(hint), since);
     }
     if let Some(free) = free_bytes(app).filter(|free| *free < DISK_LOW_BYTES) {
         let message = format!("The disk of the warehouse has {} MB left.", free >> 20);
@@ -94,7 +95,7 @@ fn layers(app: &App, flow: &[api::Pipeline]) -> Vec<api::LayerHealth> {
     let failing: HashSet<_> = tables::table_errors(app).into_keys().collect();
     let source_lag = flow.iter().filter_map(|p| p.lag_ms).max();
     let now = app.clock.now_us();
-    let oldest_model = app.models.status().iter().filter_map(|m| m.fresh_as_of_us()).min();
+    let oldest_model = app.models.status().iter().filter_map(model_as_of_us).min();
     let model_age = oldest_model.map(|at| u64::try_from((now - at) / 1000).unwrap_or(0));
     let layer = |layer: Layer| {
         let tables = view.tables.values().filter(|t| t.table.layer == layer);
@@ -108,6 +109,12 @@ fn layers(app: &App, flow: &[api::Pipeline]) -> Vec<api::LayerHealth> {
         }
     };
     Layer::ALL.into_iter().map(layer).collect()
+}
+
+/// Up to when a model's table is true: the oldest of its inputs at its last good run.
+fn model_as_of_us(model: &ModelStatus) -> Option<i64> {
+    let run = model.last_run.as_ref().filter(|run| run.state == RunState::Ok)?;
+    AsOf::of_run(run).iter().filter_map(|input| input.commit_ts_us).min().or(Some(run.started_us))
 }
 
 /// Seconds of all pipelines added up.

@@ -4,6 +4,7 @@ use axum::{
     extract::{Path, State},
 };
 use lake::{SnapshotInfo, TableInfo, TableView, field_id};
+use medallion::{ModelStatus, RunningState};
 use model::{Layer, LakeTable, lake_name};
 use query::sql_type_name;
 use std::{collections::BTreeMap, sync::Arc};
@@ -117,12 +118,17 @@ pub(crate) fn table_errors(app: &App) -> BTreeMap<LakeTable, String> {
             }
         }
     }
-    for model in app.models.status() {
-        if let Some(error) = model.error() {
-            errors.insert(LakeTable::new(Layer::Gold, model.name()), error);
-        }
+    for model in app.models.status().into_iter().filter(|m| m.state == RunningState::Failed) {
+        errors.insert(LakeTable::new(Layer::Gold, model.name.clone()), model_error(&model));
     }
     errors
+}
+
+/// Why a model is not up to date.
+pub(crate) fn model_error(model: &ModelStatus) -> String {
+    let file = model.problem.as_ref().map(ToString::to_string);
+    let run = model.last_run.as_ref().and_then(|run| run.error.clone());
+    file.or(run).or_else(|| model.note.clone()).unwrap_or_else(|| "Its last run failed.".to_owned())
 }
 
 /// Tables that a table is made from, and tables made from it.
@@ -140,11 +146,11 @@ fn lineage(app: &App, table: &LakeTable) -> (Vec<String>, Vec<String>) {
         Layer::Gold => {}
     }
     for model in app.models.status() {
-        let gold = LakeTable::new(Layer::Gold, model.name());
+        let gold = LakeTable::new(Layer::Gold, model.name.clone());
         if &gold == table {
-            upstream.extend(model.upstream().iter().map(ToString::to_string));
+            upstream.extend(model.upstream.iter().map(ToString::to_string));
         }
-        if model.upstream().contains(table) {
+        if model.upstream.contains(table) {
             downstream.push(gold.to_string());
         }
     }

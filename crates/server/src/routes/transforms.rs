@@ -12,6 +12,8 @@ use utoipa::IntoParams;
 
 const LETTERS_DEFAULT: u32 = 100;
 const LETTERS_MAX: u32 = 10_000;
+/// How the tables of dead letters end, one for each source.
+const LETTERS_SUFFIX: &str = "__dead_letters";
 
 /// Every transform.
 #[utoipa::path(get, path = "/api/v1/transforms", tag = "flow", responses((status = 200, body = [api::Transform])))]
@@ -37,17 +39,23 @@ pub(crate) async fn dead_letters(
     Query(filter): Query<Filter>,
 ) -> Result<Json<Vec<api::DeadLetter>>, Problem> {
     let limit = filter.limit.unwrap_or(LETTERS_DEFAULT).min(LETTERS_MAX);
+    if !app.lake.view().tables.keys().any(|t| t.name.ends_with(LETTERS_SUFFIX)) {
+        return Ok(Json(Vec::new()));
+    }
+    let (mut conditions, mut params) = (Vec::new(), Vec::new());
+    for (column, value) in [("transform", filter.transform), ("source", filter.source)] {
+        if let Some(value) = value {
+            params.push(serde_json::Value::String(value));
+            conditions.push(format!("{column} = ${}", params.len()));
+        }
+    }
+    let only = if conditions.is_empty() { String::new() } else { format!("where {}", conditions.join(" and ")) };
     let statement = format!(
-        "select source, \"table\", transform, plugin_version, error, pos, seq, op, row, commit_ts from system.dead_letters \
-         where ($1 is null or transform = $1) and ($2 is null or source = $2) order by ingest_ts desc, pos desc, seq desc limit {limit}"
+        "select source, \"table\", transform, plugin_version, error, pos, seq, op, \"row\", cast(commit_ts as bigint) \
+         from system.dead_letters {only} order by ingest_ts desc, pos desc, seq desc limit {limit}"
     );
-    let params = vec![text(filter.transform), text(filter.source)];
     let rows = sql::rows(&app, &statement, params).await?;
     Ok(Json(rows.iter().map(|row| letter(row)).collect()))
-}
-
-fn text(value: Option<String>) -> serde_json::Value {
-    value.map_or(serde_json::Value::Null, serde_json::Value::String)
 }
 
 fn letter(row: &[serde_json::Value]) -> api::DeadLetter {
@@ -65,7 +73,7 @@ fn letter(row: &[serde_json::Value]) -> api::DeadLetter {
         position: format!("{}.{}", text(5), text(6)),
         op: text(7),
         row: text(8),
-        commit_ts_us: None,
+        commit_ts_us: row.get(9).and_then(|v| v.as_i64().or_else(|| v.as_str()?.parse().ok())),
     }
 }
 

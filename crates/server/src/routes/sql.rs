@@ -1,0 +1,100 @@
+use crate::{app::App, problem::Problem};
+use axum::{
+    Json,
+    body::Body,
+    extract::{State, rejection::JsonRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use query::{Form, Kind, QueryRequest, QueryRunning, encode};
+use std::time::Duration;
+
+const CLIENT: &str = "http";
+
+/// Runs one statement that reads. The form of the answer is chosen by `Accept`: JSON, Arrow stream, CSV or NDJSON.
+#[utoipa::path(post, path = "/api/v1/sql", tag = "sql", request_body = api::SqlRequest, responses(
+    (status = 200, description = "the rows", content(
+        (api::SqlResponse = "application/json"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (String = "text/csv"), (String = "application/x-ndjson"))),
+    (status = 400, description = "the statement can't be run as written", body = api::Problem),
+    (status = 408, description = "it took too long", body = api::Problem),
+    (status = 499, description = "it was cancelled", body = api::Problem),
+    (status = 503, description = "too many queries wait already", body = api::Problem)))]
+pub(crate) async fn sql(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: Result<Json<api::SqlRequest>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(request) = request.map_err(|e| {
+        Problem::new(StatusCode::BAD_REQUEST, "request.invalid", e.body_text())
+            .hint("Send JSON like {\"query\": \"select 1\"} with the header content-type: application/json.")
+    })?;
+    let running = start(&app, request).await?;
+    let facts = facts(&running);
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let body = encode(running, Form::from_accept(accept)).await.map_err(|e| problem(&e))?;
+    let content_type = HeaderValue::from_static(body.form.content_type());
+    let mut response = Body::from_stream(body.chunks).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response.headers_mut().extend(facts);
+    Ok(response)
+}
+
+async fn start(app: &App, request: api::SqlRequest) -> Result<QueryRunning, Problem> {
+    let request = QueryRequest {
+        sql: request.query,
+        params: request.params,
+        id: request.id,
+        timeout: request.timeout_ms.map(Duration::from_millis),
+        max_rows: request.max_rows,
+        client: CLIENT.to_owned(),
+    };
+    app.engine.query(request).await.map_err(|e| problem(&e))
+}
+
+/// What is known before the first row, for answers that have no room for it.
+fn facts(running: &QueryRunning) -> HeaderMap {
+    let as_of: Vec<String> = running.as_of.iter().map(|(source, cursor)| format!("{source}={}", cursor.display)).collect();
+    let elapsed = format!("{:.3}", running.planned_in.as_secs_f64() * 1000.0);
+    let facts =
+        [("x-lakebox-query-id", running.id.clone()), ("x-lakebox-elapsed-ms", elapsed), ("x-lakebox-as-of", as_of.join(","))];
+    let header = |(name, value): (&'static str, String)| {
+        Some((header::HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
+    };
+    facts.into_iter().filter_map(header).collect()
+}
+
+/// The rows of a statement of ours, as JSON values.
+pub(crate) async fn rows(
+    app: &App,
+    statement: &str,
+    params: Vec<serde_json::Value>,
+) -> Result<Vec<Vec<serde_json::Value>>, Problem> {
+    let request =
+        api::SqlRequest { query: statement.to_owned(), params, id: None, max_rows: None, timeout_ms: None };
+    let body = encode(start(app, request).await?, Form::Json).await.map_err(|e| problem(&e))?;
+    let bytes = axum::body::to_bytes(Body::from_stream(body.chunks), usize::MAX).await;
+    let bytes = bytes.map_err(|e| Problem::internal(&e))?;
+    let response: api::SqlResponse = serde_json::from_slice(&bytes).map_err(|e| Problem::internal(&e))?;
+    Ok(response.rows)
+}
+
+fn problem(error: &query::Error) -> Problem {
+    let status = match error.kind {
+        Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Kind::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Storage | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(cause = ?error.source, "a query failed: {error}");
+    }
+    let mut problem = Problem::new(status, error.kind.code(), error.message.clone());
+    if let Some(hint) = &error.hint {
+        problem = problem.hint(hint.clone());
+    }
+    match (error.line, error.column) {
+        (Some(line), column) => problem.at(line, column.unwrap_or(1)),
+        _ => problem,
+    }
+}
