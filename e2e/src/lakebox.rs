@@ -45,15 +45,31 @@ impl Project {
         self.dir.path()
     }
 
+    /// The same lake under a configuration with other ports.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn moved(&self) -> Result<Elsewhere<'_>> {
+        let (http, pgwire) = (free_port()?, free_port()?);
+        let text = std::fs::read_to_string(self.dir.path().join("lakebox.yaml"))?;
+        let text = text.replace(&self.http.to_string(), &http.to_string()).replace(&self.pgwire.to_string(), &pgwire.to_string());
+        std::fs::write(self.dir.path().join("elsewhere.yaml"), text)?;
+        Ok(Elsewhere { project: self, http, pgwire })
+    }
+
     /// Starts the server without waiting for anything.
     ///
     /// # Errors
     /// When the binary can't be started.
     pub fn spawn(&self) -> Result<Lakebox> {
+        self.spawn_with("lakebox.yaml", self.http, self.pgwire)
+    }
+
+    fn spawn_with(&self, config: &str, http: u16, pgwire: u16) -> Result<Lakebox> {
         let log = self.dir.path().join("lakebox.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let child = Command::new(binary())
-            .args(["serve", "--config", "lakebox.yaml"])
+            .args(["serve", "--config", config])
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -62,7 +78,7 @@ impl Project {
             .spawn()
             .with_context(|| format!("starting {}", binary().display()))?;
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build()?;
-        Ok(Lakebox { child, http: format!("http://127.0.0.1:{}", self.http), pgwire: self.pgwire, client, log })
+        Ok(Lakebox { child, http: format!("http://127.0.0.1:{http}"), pgwire, client, log })
     }
 
     /// Starts the server and waits until it is ready.
@@ -73,6 +89,24 @@ impl Project {
         let lakebox = self.spawn()?;
         lakebox.ready().await?;
         Ok(lakebox)
+    }
+}
+
+/// A project's lake under other ports, made by [`Project::moved`].
+#[derive(Debug)]
+pub struct Elsewhere<'a> {
+    project: &'a Project,
+    http: u16,
+    pgwire: u16,
+}
+
+impl Elsewhere<'_> {
+    /// Starts the server without waiting for anything.
+    ///
+    /// # Errors
+    /// When the binary can't be started.
+    pub fn spawn(&self) -> Result<Lakebox> {
+        self.project.spawn_with("elsewhere.yaml", self.http, self.pgwire)
     }
 }
 
@@ -119,6 +153,14 @@ impl Lakebox {
     pub async fn kill(mut self) -> Result<()> {
         self.child.kill().await?;
         Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it still runs after 30 seconds.
+    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        Ok(tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.context("it still runs")??)
     }
 
     /// Sends SIGTERM and waits for the end.

@@ -1,3 +1,5 @@
 //! The real binary against real servers. `make e2e` runs them; they need what `make setup` installs.
 
+mod bad_input;
 mod kill;
+mod readers;
