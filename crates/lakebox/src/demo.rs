@@ -1,12 +1,16 @@
 //! `lakebox demo`: the bundled example, unpacked into a folder and served. It needs no server and no network.
 
-use crate::{config, serve};
+use crate::{
+    cli::DemoArgs,
+    config::{self, SourceKind},
+    serve,
+};
 use anyhow::{Context, Result, anyhow};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 const PLUGIN: &str = "mask_pii.wasm";
@@ -26,15 +30,15 @@ struct SavedQuery {
     query: String,
 }
 
-/// Unpacks the example into `folder` (kept as it is where it exists already) or, without one, into a folder that goes when the process ends,
-/// and serves it.
+/// Unpacks the example into the folder asked for (kept as it is where it exists already) or, without one, into a folder that goes when the
+/// process ends, and serves it.
 ///
 /// # Errors
 /// As [`serve::serve`], or where the folder can't be written.
-pub fn run(folder: Option<PathBuf>) -> Result<()> {
+pub fn run(args: &DemoArgs) -> Result<()> {
     let temporary;
-    let folder = match folder {
-        Some(folder) => folder,
+    let folder = match &args.dir {
+        Some(folder) => folder.clone(),
         None => {
             temporary = tempfile::Builder::new().prefix("lakebox-demo").tempdir().context("making a folder for the demo")?;
             temporary.path().to_owned()
@@ -44,9 +48,15 @@ pub fn run(folder: Option<PathBuf>) -> Result<()> {
     if !config_path.exists() {
         unpack(&folder).with_context(|| format!("unpacking the demo into {}", folder.display()))?;
     }
-    let loaded = config::load(&config_path).map_err(|report| anyhow!("{report}"))?;
+    let mut config = config::load(&config_path).map_err(|report| anyhow!("{report}"))?.config;
+    (config.server.http, config.server.pgwire) = (args.http, args.pgwire);
+    for source in &mut config.sources {
+        if let SourceKind::Simulator(simulator) = &mut source.kind {
+            simulator.rate = Some(args.rate);
+        }
+    }
     let options = serve::Options { config_path: None, demo: true, saved_queries: saved_queries()? };
-    serve::serve(loaded.config, options)
+    serve::serve(config, options)
 }
 
 fn unpack(folder: &Path) -> Result<()> {

@@ -9,6 +9,7 @@ use query::{Engine, QuerySettings, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
 use server::{App, AppParts};
 use std::{
+    future::Future,
     io,
     net::SocketAddr,
     path::PathBuf,
@@ -191,7 +192,34 @@ fn exit_on_next_signal(tasks: &Tasks) {
     });
 }
 
-/// An error of a room with its hint, for the terminal.
+/// An error of a room, kept as it is so that [`in_full`] finds its hint.
 fn told<E: std::error::Error + Send + Sync + 'static>(error: E) -> anyhow::Error {
     anyhow::Error::new(error)
+}
+
+/// What happened with its causes, each said once, and what to do about it.
+pub fn in_full(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&said);
+        }
+        if let Some(hint) = hint_of(cause) {
+            text.push_str(". ");
+            text.push_str(&hint);
+        }
+    }
+    text
+}
+
+fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let catalog = error.downcast_ref::<catalog::Error>().and_then(|e| e.hint.as_ref().map(ToString::to_string));
+    let lake = || error.downcast_ref::<lake::Error>().and_then(|e| e.hint.as_ref().map(ToString::to_string));
+    let query = || error.downcast_ref::<query::Error>().and_then(|e| e.hint.clone());
+    let models = || error.downcast_ref::<medallion::Error>().and_then(|e| e.hint.as_ref().map(ToString::to_string));
+    catalog.or_else(lake).or_else(query).or_else(models)
 }

@@ -1,7 +1,7 @@
 use crate::problem::Problem;
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -14,20 +14,24 @@ pub(crate) struct AllowedHosts(pub Arc<[String]>);
 /// Refuses requests that a foreign web page could have caused: a host name that is not ours (DNS rebinding), or a changing request from another
 /// origin. Programs that are not browsers send no `Origin` and pass.
 pub(crate) async fn same_site(State(allowed): State<AllowedHosts>, request: Request, next: Next) -> Response {
-    let header_text = |name| request.headers().get(name).and_then(|v: &axum::http::HeaderValue| v.to_str().ok());
-    let host = header_text(header::HOST).or(request.uri().authority().map(axum::http::uri::Authority::as_str)).unwrap_or("");
-    if !is_ours(host, &allowed) {
+    match refusal(&request, &allowed) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn refusal(request: &Request, allowed: &AllowedHosts) -> Option<Problem> {
+    let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).or(request.uri().authority().map(Authority::as_str)).unwrap_or("");
+    if !is_ours(host, allowed) {
         let detail = format!("This server does not answer for the host name `{host}`.");
-        return Problem::new(StatusCode::MISDIRECTED_REQUEST, "host.unknown", detail)
-            .hint("Add the name to `server.hosts` in the configuration, or use the IP address.")
-            .into_response();
+        let problem = Problem::new(StatusCode::MISDIRECTED_REQUEST, "host.unknown", detail);
+        return Some(problem.hint("Add the name to `server.hosts` in the configuration, or use the IP address."));
     }
-    let origin = header_text(header::ORIGIN).map(|o| o.split_once("://").map_or(o, |(_, rest)| rest));
-    if !request.method().is_safe() && origin.is_some_and(|o| o != host) {
-        return Problem::new(StatusCode::FORBIDDEN, "origin.foreign", "A page of another site may not change anything here.")
-            .into_response();
-    }
-    next.run(request).await
+    let origin = text(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, rest)| rest));
+    let foreign = !request.method().is_safe() && origin.is_some_and(|origin| origin != host);
+    let detail = "A page of another site may not change anything here.";
+    foreign.then(|| Problem::new(StatusCode::FORBIDDEN, "origin.foreign", detail))
 }
 
 fn is_ours(host: &str, allowed: &AllowedHosts) -> bool {

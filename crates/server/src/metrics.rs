@@ -64,7 +64,7 @@ fn registry(app: &App) -> Registry {
     registry.register("table_rows", "Rows that queries see", rows);
     registry.register("table_bytes", "Bytes of live data files", bytes);
     registry.register("table_files", "Live data files", files);
-    let requests = app.lake.stats().requests.total();
+    let requests = app.lake.stats().requests.requests();
     registry.register("store_requests", "Requests to the object store", ConstCounter::new(requests));
     registry.register("queries_running", "Queries that run now", gauge(app.engine.running().len() as f64));
     registry.register("memory_bytes", "Resident memory", gauge(process::memory_bytes() as f64));

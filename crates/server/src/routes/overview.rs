@@ -140,7 +140,7 @@ fn storage(app: &App) -> api::Storage {
         warehouse: app.about.warehouse.clone(),
         bytes: stats.bytes,
         files: stats.files,
-        requests: stats.requests.total(),
+        requests: stats.requests.requests(),
         disk_free_bytes: free_bytes(app),
     }
 }
