@@ -52,7 +52,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     (config.server.http, config.server.pgwire) = (args.http, args.pgwire);
     for source in &mut config.sources {
         if let SourceKind::Simulator(simulator) = &mut source.kind {
-            simulator.rate = Some(args.rate);
+            simulator.rate = args.rate;
         }
     }
     let options = serve::Options { config_path: None, demo: true, saved_queries: saved_queries()? };

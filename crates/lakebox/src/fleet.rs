@@ -1,6 +1,6 @@
 //! From the configuration to running pipelines: one supervised task for each source, on threads of their own.
 
-use crate::config::{Config, OnError, Source as SourceSettings, SourceKind, Transform as TransformSettings};
+use crate::config::{Config, Source as SourceSettings, SourceKind, Transform as TransformSettings};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use catalog::Catalog;
@@ -9,7 +9,7 @@ use pipeline::{Desired, Error, Factory, Handle, Kind, Monitor, Parts, Settings, 
 use runtime::{ByteBudget, CancellationToken, SharedClock, Tasks};
 use server::TransformEntry;
 use source_postgres::{PostgresConfig, PostgresSource};
-use source_simulator::{SimulatorConfig, SimulatorSource};
+use source_simulator::SimulatorSource;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -159,15 +159,7 @@ impl SourceFactory {
                 config.read_ahead_mb = settings.read_ahead_bytes >> 20;
                 Box::new(PostgresSource::new(name, &config, self.clock.clone())?)
             }
-            SourceKind::Simulator(settings) => {
-                let mut config = SimulatorConfig::default();
-                config.seed = settings.seed.unwrap_or(config.seed);
-                config.rate = settings.rate.unwrap_or(config.rate);
-                config.customers = settings.customers.unwrap_or(config.customers);
-                config.stop_after = settings.stop_after;
-                config.check()?;
-                Box::new(SimulatorSource::new(config, self.clock.clone()))
-            }
+            SourceKind::Simulator(config) => Box::new(SimulatorSource::new(config.clone(), self.clock.clone())),
         })
     }
 
@@ -197,22 +189,12 @@ fn pipeline_settings(source: &SourceSettings) -> Settings {
 }
 
 fn plan(settings: &TransformSettings) -> TransformPlan {
-    let mut config = TransformConfig::new(&settings.wasm);
-    config.config = settings.config.clone();
-    config.on_error = match settings.on_error {
-        OnError::DeadLetter => transform::OnError::DeadLetter,
-        OnError::Skip => transform::OnError::Skip,
-        OnError::Pass => transform::OnError::Pass,
-        OnError::Stop => transform::OnError::Stop,
-    };
-    config.memory_max_bytes = settings.memory_bytes_max;
-    config.batch_ms_max = u64::try_from(settings.batch_time_max.as_millis()).unwrap_or(u64::MAX);
-    TransformPlan { name: settings.name.clone(), config, stats: Arc::default() }
+    TransformPlan { name: settings.name.clone(), config: settings.config.clone(), stats: Arc::default() }
 }
 
 /// What the API shows of a transform. A plugin that can't be loaded is shown with the reason; its pipelines retry.
 fn entry(host: &Host, settings: &TransformSettings, plan: &TransformPlan) -> TransformEntry {
-    let loaded = Plugin::load(host, &settings.wasm).and_then(|plugin| {
+    let loaded = Plugin::load(host, &plan.config.wasm).and_then(|plugin| {
         // Also refused here: a configuration that the plugin does not take.
         PluginTransform::new(&plan.name, &plugin, &plan.config, Arc::default())?;
         Ok((plugin.info().clone(), plugin.sha256().to_owned()))

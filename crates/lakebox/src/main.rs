@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         }
         Command::Init(args) => return cli::init(&args),
         Command::Check(args) => return cli::check(&args),
-        Command::Sql(args) => return cli::sql(args),
+        Command::Sql(args) => return cli::sql(&args),
         Command::ConfigSchema => {
             print!("{}", config::schema_json());
             Ok(())
@@ -47,7 +47,7 @@ fn serve_config(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if !loaded.report.is_empty() {
+    if !loaded.report.problems.is_empty() {
         eprint!("{}", loaded.report);
     }
     let options = serve::Options { config_path: Some(path.to_owned()), demo: false, saved_queries: Vec::new() };

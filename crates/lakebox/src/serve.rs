@@ -64,7 +64,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
         about: about(&config, &options),
         started_us,
         warehouse_dir: (!config.lake.is_remote()).then(|| PathBuf::from(&config.lake.warehouse)),
-        hosts: config.server.hosts.clone(),
+        hosts: Vec::new(),
         stopping: stop.clone(),
     });
 
