@@ -277,6 +277,10 @@ impl Run {
         let copy = Copy { settings: &self.settings, clock: &self.clock, outlet: &self.outlet, telling: &self.telling };
         let (shapes, seq) = copy.run(slot, tables, |id| self.versions.get(id).map_or(1, |v| v + 1)).await?;
         for (table, shape) in tables.iter().zip(shapes) {
+            let Some(shape) = shape else {
+                tracing::warn!(source = self.settings.source, table = %table.id, "the table was truncated or rewritten while it was copied: copying it again");
+                continue;
+            };
             let inserts_only = table.key == Key::None;
             let odd = shape.odd_names().to_vec();
             state.tables.retain(|t| t.id != table.id);

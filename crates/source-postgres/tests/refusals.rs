@@ -77,6 +77,9 @@ async fn a_lost_position_is_told_and_never_guessed() {
     let mut driver = Driver::open(server.source(), Model::default()).await.unwrap();
     driver.until(|m| m.boundaries > 0).await;
 
+    while sql.one("SELECT count(*) FROM pg_replication_slots WHERE active").await != "1" {
+        tokio::task::yield_now().await;
+    }
     let second = source(&config).open(driver.model.cursor.as_ref()).await.expect_err("the slot is in use");
     assert_error(&second, Kind::InUse, "in use by server process", "pg_terminate_backend");
     let anew = source(&config).open(None).await.expect_err("the slot is in use");
@@ -125,7 +128,20 @@ async fn tls_is_used_and_checked_as_asked() {
     let server = Server::start();
     let sql = server.sql().await;
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
+        ])
         .args(["subjectAltName=DNS:localhost", "-keyout", "server.key", "-out", "server.crt"])
         .current_dir(server.data())
         .output();

@@ -4,12 +4,13 @@ use crate::{
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::time::Duration;
 
 /// A text in one form for both sides: numbers without trailing zeros, floats as Rust prints them.
 fn normal(kind: &str, text: &str) -> String {
     let base = kind.split(['(', ' ']).next().unwrap_or("");
     match base {
-        "numeric" if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        "numeric" | "amount" if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         "real" => text.parse::<f32>().map_or_else(|_| text.to_owned(), |f| f.to_string()),
         "double" => text.parse::<f64>().map_or_else(|_| text.to_owned(), |f| f.to_string()),
         _ => text.to_owned(),
@@ -27,7 +28,7 @@ pub async fn server_rows(sql: &Sql, table: &str) -> (Vec<(String, String)>, Vec<
         .into_iter()
         .map(|r| (r[0].clone().unwrap(), r[1].clone().unwrap()))
         .collect();
-    let names = columns.iter().map(|(n, _)| format!("\"{n}\"")).collect::<Vec<_>>().join(",");
+    let names = columns.iter().map(|(n, _)| format!("\"{}\"", n.replace('"', "\"\""))).collect::<Vec<_>>().join(",");
     sql.run("SET TimeZone = 'UTC'; SET extra_float_digits = 3; SET IntervalStyle = 'postgres'").await;
     let rows = sql.rows(&format!("SELECT {names} FROM {table}")).await;
     let mut rows: Vec<Row> = rows
@@ -59,6 +60,11 @@ pub async fn assert_same(sql: &Sql, table: &str, model: &Model) {
         assert_eq!(a, b, "a row of {table}");
     }
     assert_eq!(ours.len(), expected.len(), "rows of {table}");
+}
+
+async fn is_same(sql: &Sql, table: &str, model: &Model) -> bool {
+    let (columns, expected) = server_rows(sql, table).await;
+    model_rows(&columns, model.table(table)) == expected
 }
 
 const TABLES: [&str; 4] = ["public.accounts", "public.notes", "public.parts", "public.logs"];
@@ -153,7 +159,7 @@ async fn survive(seed: u64, transactions: usize, kills: usize, reshape: bool) {
     let work = async {
         load(writer, seed, transactions, reshape).await;
         if reshape {
-            server.sql().await.run("UPDATE late SET v = 'later' WHERE id % 2 = 0; INSERT INTO late VALUES (1000, 'last')").await;
+            server.sql().await.run("INSERT INTO parts VALUES (999999, '2020-02-02', 1.5); INSERT INTO notes VALUES (1, 'z', 'z'); UPDATE late SET v = 'later' WHERE id % 2 = 0; INSERT INTO late VALUES (1000, 'last')").await;
         }
     };
     let follow = async {
@@ -161,7 +167,9 @@ async fn survive(seed: u64, transactions: usize, kills: usize, reshape: bool) {
         for _ in 0..kills {
             // A crash after some events, anywhere: inside of the copy, inside of a transaction, with or without acknowledged boundaries.
             for _ in 0..random.random_range(1..60) {
-                let boundary = driver.step().await.unwrap_or_else(|e| panic!("{e} {:?}", e.source));
+                // When the writer is ahead or done there may be nothing to wait for.
+                let Ok(boundary) = tokio::time::timeout(Duration::from_millis(100), driver.step()).await else { break };
+                let boundary = boundary.unwrap_or_else(|e| panic!("{e} {:?}", e.source));
                 if boundary && random.random_range(0..3) == 0 {
                     durable = driver.model.clone();
                     if random.random_range(0..2) == 0 {
@@ -179,12 +187,16 @@ async fn survive(seed: u64, transactions: usize, kills: usize, reshape: bool) {
     driver.reach(&end).await;
     if reshape {
         driver.until(|m| m.tables.get("public.late").is_some_and(|t| t.rows.len() == 51)).await;
+        // Tables whose old rows changed silently are copied again, which ends with some later boundary.
+        for table in TABLES {
+            while !is_same(&sql, table, &driver.model).await {
+                driver.step().await.unwrap_or_else(|e| panic!("{e} {:?}", e.source));
+            }
+        }
+        assert_same(&sql, "public.late", &driver.model).await;
     }
     for table in TABLES {
         assert_same(&sql, table, &driver.model).await;
-    }
-    if reshape {
-        assert_same(&sql, "public.late", &driver.model).await;
     }
     driver.model.assert_changes_are_unique();
     pipeline::Source::close(&mut driver.source).await;

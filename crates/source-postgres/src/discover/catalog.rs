@@ -26,6 +26,7 @@ pub(crate) struct Found {
 /// A relation with rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
+    pub(crate) oid: u32,
     pub(crate) id: TableId,
     pub(crate) pages: u64,
     pub(crate) rows: u64,
@@ -105,7 +106,7 @@ fn head(row: &Row) -> Option<Head> {
         identity: text(row, 4).chars().next()?,
         may_select: text(row, 5) == "t",
         row_security: text(row, 6) == "t",
-        part: Part { id: id.clone(), pages: number(row, 7), rows: number(row, 8) },
+        part: Part { oid: number(row, 0), id: id.clone(), pages: number(row, 7), rows: number(row, 8) },
         id,
     })
 }
@@ -177,7 +178,7 @@ async fn leaves(client: &mut Client, oids: &str) -> Result<HashMap<u32, Vec<Leaf
     let rows = client
         .query(
             &format!(
-                "SELECT p.oid, n.nspname, c.relname, c.relkind, c.relreplident, pg_relation_size(c.oid) / current_setting('block_size')::int, greatest(c.reltuples, 0)::bigint \
+                "SELECT p.oid, n.nspname, c.relname, c.relkind, c.relreplident, pg_relation_size(c.oid) / current_setting('block_size')::int, greatest(c.reltuples, 0)::bigint, c.oid \
                  FROM pg_class p CROSS JOIN LATERAL pg_partition_tree(p.oid) t \
                  JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE p.oid IN ({oids}) AND p.relkind = 'p' AND t.isleaf AND c.relkind <> 'p' ORDER BY 1, 2, 3"
@@ -187,7 +188,12 @@ async fn leaves(client: &mut Client, oids: &str) -> Result<HashMap<u32, Vec<Leaf
         .await?;
     let mut leaves: HashMap<u32, Vec<Leaf>> = HashMap::new();
     for row in &rows {
-        let part = Part { id: TableId::new(text(row, 1), text(row, 2)), pages: number(row, 5), rows: number(row, 6) };
+        let part = Part {
+            oid: number(row, 7),
+            id: TableId::new(text(row, 1), text(row, 2)),
+            pages: number(row, 5),
+            rows: number(row, 6),
+        };
         // Foreign partitions have no rows here and no changes in the log.
         let part = (text(row, 3) == "r").then_some(part);
         leaves.entry(number(row, 0)).or_default().push(Leaf { identity: text(row, 4).chars().next().unwrap_or('d'), part });

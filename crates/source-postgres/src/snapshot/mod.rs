@@ -18,7 +18,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 use tokio::sync::Mutex;
@@ -40,10 +40,13 @@ struct Copied {
     columns: usize,
     /// Pieces that are not copied yet.
     left: AtomicUsize,
+    /// The table was truncated or rewritten between the snapshot and its copy.
+    torn: AtomicBool,
 }
 
 struct Piece {
     table: usize,
+    oid: u32,
     sql: String,
 }
 
@@ -56,21 +59,23 @@ pub(crate) struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// Copies `tables` as `slot`'s snapshot shows them, which must be kept alive meanwhile. Returns their shapes, in order, and the
+    /// Copies `tables` as `slot`'s snapshot shows them, which must be kept alive meanwhile. Returns their shapes, in order (none for a
+    /// table whose copy is not to be trusted and must be made anew), and the
     /// number of positions used. `version` says which version of its schema a table begins with.
     pub(crate) async fn run(
         &self,
         slot: &NewSlot,
         tables: &[Found],
         version: impl Fn(&TableId) -> u32,
-    ) -> Result<(Vec<Shape>, u64), Error> {
+    ) -> Result<(Vec<Option<Shape>>, u64), Error> {
         let mut copied = Vec::with_capacity(tables.len());
         for table in tables {
             let shape = Shape::new(table.id.clone(), table.columns.clone(), table.key.clone(), Vec::new(), version(&table.id));
             self.outlet.send(Event::Reset(table.id.clone())).await?;
             self.outlet.send(Event::Schema(Arc::clone(shape.schema()))).await?;
             let columns = shape.columns.len();
-            copied.push(Copied { select: select_list(&shape), shape: Mutex::new(shape), columns, left: AtomicUsize::new(0) });
+            let (select, shape) = (select_list(&shape), Mutex::new(shape));
+            copied.push(Copied { select, shape, columns, left: AtomicUsize::new(0), torn: AtomicBool::new(false) });
         }
         self.telling.snapshot_begins(tables.len(), tables.iter().flat_map(|t| &t.parts).map(|p| p.rows).sum());
         let mut first = Client::connect(&self.settings.address, Mode::Sql).await?;
@@ -95,7 +100,8 @@ impl Copy<'_> {
         let origin = Origin { pos: included(slot.consistent), commit_ts_us: None, xid: None };
         try_join_all(clients.into_iter().map(|client| self.work(client, &queue, &copied, origin, &seq))).await?;
         self.telling.snapshot_ends();
-        Ok((copied.into_iter().map(|c| c.shape.into_inner()).collect(), seq.into_inner()))
+        let done = |c: Copied| (!c.torn.into_inner()).then(|| c.shape.into_inner());
+        Ok((copied.into_iter().map(done).collect(), seq.into_inner()))
     }
 
     fn pieces(&self, tables: &[Found], copied: &[Copied], split: bool) -> VecDeque<Piece> {
@@ -106,7 +112,7 @@ impl Copy<'_> {
                     let from = format!("{}.{}", quoted(&part.id.schema), quoted(&part.id.name));
                     let sql = format!("COPY (SELECT {} FROM ONLY {from}{filter}) TO STDOUT (FORMAT binary)", copied.select);
                     copied.left.fetch_add(1, Ordering::Relaxed);
-                    pieces.push((part.pages, Piece { table: at, sql }));
+                    pieces.push((part.pages, Piece { table: at, oid: part.oid, sql }));
                 }
             }
             if table.parts.is_empty() {
@@ -130,6 +136,9 @@ impl Copy<'_> {
             let Some(piece) = queue.lock().pop_front() else { break };
             let Some(table) = copied.get(piece.table) else { continue };
             self.copy_piece(&mut client, &piece, table, origin, seq).await?;
+            if !is_whole(&mut client, piece.oid).await? {
+                table.torn.store(true, Ordering::Release);
+            }
             if table.left.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.telling.table_done();
             }
@@ -207,6 +216,16 @@ async fn begin(client: &mut Client, snapshot: &str) -> Result<(), Error> {
     client.query(&sql, "opening the exported snapshot").await.map(|_| ())
 }
 
+/// Whether the rows of a part were still those of the snapshot when they were copied.
+///
+/// TRUNCATE and rewriting ALTERs empty a table for older snapshots too. They give it another file: the snapshot's catalog names the old one,
+/// the function the present one. The copy's lock is still held, so what is true now was true during the copy.
+async fn is_whole(client: &mut Client, oid: u32) -> Result<bool, Error> {
+    let sql = format!("SELECT relfilenode = pg_relation_filenode(oid) FROM pg_class WHERE oid = {oid}");
+    let rows = client.query(&sql, "checking a copied table").await?;
+    Ok(rows.first().and_then(|r| r.first()).is_some_and(|v| v.as_deref() == Some("t")))
+}
+
 /// The columns as they are asked for. What has no binary form that we read comes as its output function prints it, exactly as in the stream;
 /// a cast to text would print some types (inet, char(n)) otherwise.
 fn select_list(shape: &Shape) -> String {
@@ -249,7 +268,7 @@ mod tests {
 
     #[test]
     fn large_parts_are_cut_into_ranges_without_gap_or_overlap() {
-        let part = |pages| Part { id: TableId::new("s", "t"), pages, rows: 0 };
+        let part = |pages| Part { oid: 1, id: TableId::new("s", "t"), pages, rows: 0 };
         assert_eq!(ranges(&part(100), 4, true), [""]);
         assert_eq!(ranges(&part(100_000), 1, true), [""]);
         assert_eq!(ranges(&part(100_000), 4, false), [""]);
