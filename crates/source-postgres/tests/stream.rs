@@ -1,0 +1,187 @@
+use crate::{
+    model_sink::{Driver, Model, number},
+    server::{Server, source},
+    workload::assert_same,
+};
+use pipeline::{Kind, Source};
+use source_postgres::PostgresConfig;
+use std::time::Duration;
+
+async fn copied(server: &Server, config: &PostgresConfig) -> Driver {
+    let _ = server;
+    let mut driver = Driver::open(source(config), Model::default()).await.unwrap();
+    driver.until(|m| m.boundaries > 0).await;
+    driver
+}
+
+async fn confirmed(server: &Server) -> u64 {
+    number(&server.sql().await.one("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'lakebox_shop'").await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_acknowledged_before_it_is_durable() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut driver = copied(&server, &server.config()).await;
+    let start = confirmed(&server).await;
+    sql.run("INSERT INTO t SELECT generate_series(1, 1000)").await;
+    driver.until(|m| m.table("public.t").rows.len() == 1000).await;
+    // Read, but not durable: statuses flow, and the slot stays.
+    for i in 0..5 {
+        sql.run(&format!("INSERT INTO t VALUES (-1 - {i})")).await;
+        driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    }
+    assert_eq!(confirmed(&server).await, start);
+    driver.ack();
+    let durable = number(&driver.model.cursor.clone().unwrap().display);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while confirmed(&server).await != durable {
+        assert!(tokio::time::Instant::now() < deadline, "{:x} is not {durable:x}", confirmed(&server).await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let status = driver.source.status();
+    assert!(status.lag_bytes.is_some() && status.head.is_some(), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_source_moves_on_with_the_log_of_others() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int)").await;
+    let config = PostgresConfig { tables: vec!["public.t".into()], ..server.config() };
+    let mut driver = copied(&server, &config).await;
+    sql.run("INSERT INTO other SELECT generate_series(1, 100000)").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_eq!(driver.model.table("public.t").rows.len(), 0);
+    driver.model.assert_changes_are_unique();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_consumer_keeps_its_connection_and_its_memory() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("ALTER SYSTEM SET wal_sender_timeout = '8s'").await;
+    sql.run("SELECT pg_reload_conf(); CREATE TABLE t (id int PRIMARY KEY, pad text)").await;
+    let config = PostgresConfig { read_ahead_mb: 1, batch_rows_max: 500, ..server.config() };
+    let mut driver = copied(&server, &config).await;
+    sql.run("INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 60000) i").await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    driver.until(|m| m.changes.len() == 60_000).await;
+    assert_eq!(sql.one("SELECT count(*) FROM pg_replication_slots WHERE active").await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_transactions_share_batches_and_boundaries() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let config = PostgresConfig { linger_ms: 20, ..server.config() };
+    let mut driver = copied(&server, &config).await;
+    let before = driver.model.boundaries;
+    sql.run("DO $$ BEGIN FOR i IN 1..3000 LOOP INSERT INTO t VALUES (i); COMMIT; END LOOP; END $$").await;
+    driver.until(|m| m.changes.len() == 3000).await;
+    let boundaries = driver.model.boundaries - before;
+    assert!(boundaries < 300, "{boundaries} boundaries for 3000 transactions");
+    let mut commits: Vec<u64> = driver.model.changes.iter().filter(|c| c.3 == "c").map(|c| c.1).collect();
+    commits.dedup();
+    assert_eq!(commits.len(), 3000);
+    assert!(commits.is_sorted());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_table_is_attached_and_a_table_made_anew_is_copied_again() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    let mut driver = copied(&server, &server.config()).await;
+    sql.run("CREATE TABLE n (id int PRIMARY KEY); INSERT INTO n SELECT generate_series(1, 10)").await;
+    driver.until(|m| m.tables.get("public.n").is_some_and(|t| t.rows.len() == 10)).await;
+    sql.run("INSERT INTO n VALUES (11); INSERT INTO t VALUES (2)").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.n", &driver.model).await;
+    sql.run("DROP TABLE t; CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (5, 'five')").await;
+    driver.until(|m| m.table("public.t").rows.iter().any(|r| r.get("v").is_some_and(|v| v == "five"))).await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.t", &driver.model).await;
+    // A cursor from before the attached table's point must not bring its changes twice.
+    let mut driver = Driver::open_patiently(|| server.source(), driver.kill()).await;
+    sql.run("INSERT INTO n VALUES (12)").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.n", &driver.model).await;
+    driver.model.assert_changes_are_unique();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_crashes_loses_nothing() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut driver = copied(&server, &server.config()).await;
+    sql.run("INSERT INTO t SELECT generate_series(1, 500); SET synchronous_commit = on; INSERT INTO t VALUES (501)").await;
+    driver.until(|m| m.table("public.t").rows.len() >= 250).await;
+    server.restart();
+    let error = loop {
+        if let Err(e) = driver.step().await {
+            break e;
+        }
+    };
+    assert_eq!(error.kind, Kind::Unreachable, "{error}");
+    let mut driver = Driver::open_patiently(|| server.source(), driver.kill()).await;
+    let sql = server.sql().await;
+    sql.run("INSERT INTO t VALUES (502)").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.t", &driver.model).await;
+    driver.model.assert_changes_are_unique();
+}
+
+/// Not a judgement, a measurement: rows per second of copy and stream, printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_thousand_rows_pass_through_copy_and_stream() {
+    const ROWS: usize = 200_000;
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("CREATE TABLE h (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22)); ALTER TABLE h ADD id serial PRIMARY KEY").await;
+    let insert = format!(
+        "INSERT INTO h (tid, bid, aid, delta, mtime, filler) SELECT i, i, i, i, now(), 'x' FROM generate_series(1, {ROWS}) i"
+    );
+    sql.run(&insert).await;
+    for url in [server.url(), server.unix_url()] {
+        let config = PostgresConfig { url, ..PostgresConfig::new("") };
+        let mut reader = source(&config);
+        let started = std::time::Instant::now();
+        reader.open(None).await.unwrap();
+        assert_eq!(rows_until(&mut reader, ROWS).await, ROWS);
+        println!("copied {ROWS} rows in {:?}", started.elapsed());
+        sql.run(&format!("TRUNCATE h; {insert}")).await;
+        let started = std::time::Instant::now();
+        rows_until(&mut reader, ROWS + 1).await;
+        println!("streamed {ROWS} rows in {:?}", started.elapsed());
+        reader.close().await;
+        while sql.one("SELECT count(*) FROM pg_replication_slots WHERE active").await != "0" {
+            tokio::task::yield_now().await;
+        }
+        sql.run("SELECT pg_drop_replication_slot('lakebox_shop')").await;
+    }
+}
+
+async fn rows_until(reader: &mut source_postgres::PostgresSource, wanted: usize) -> usize {
+    let mut rows = 0;
+    let (mut batches, mut boundaries) = (0, 0);
+    loop {
+        match tokio::time::timeout(Duration::from_secs(60), reader.next()).await.unwrap().unwrap() {
+            pipeline::Event::Rows(batch) => {
+                rows += batch.num_rows();
+                batches += 1;
+            }
+            pipeline::Event::Boundary(_) => {
+                boundaries += 1;
+                if rows >= wanted {
+                    println!("{rows} rows in {batches} batches, {boundaries} boundaries");
+                    return rows;
+                }
+            }
+            _ => {}
+        }
+    }
+}
