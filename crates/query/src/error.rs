@@ -159,6 +159,10 @@ impl From<DataFusionError> for Error {
 /// The error without DataFusion's wrappers around it.
 fn translate(error: &DataFusionError) -> Error {
     match error {
+        // Running out of spill space comes in several wrappings, and is a limit of the query, not a fault of the disk.
+        other if !matches!(other, DataFusionError::Plan(_)) && other.to_string().contains("max_temp_directory_size") => {
+            memory("disk space")
+        }
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => translate(inner),
         DataFusionError::Shared(inner) => translate(inner),
         DataFusionError::Collection(all) => match all.first() {
@@ -255,6 +259,10 @@ fn planning(text: &str) -> Error {
     }
     if let Some(name) = text.strip_prefix("table '").and_then(|r| r.strip_suffix("' not found")) {
         return Error::new(Kind::UnknownTable, format!("table `{name}` does not exist"));
+    }
+    if text.starts_with("Projections require unique expression names") {
+        return Error::new(Kind::Invalid, "two columns of the result have the same name")
+            .with_hint("Give one of them an alias with AS.");
     }
     if let Some((name, received)) = signature(&text) {
         return Error::new(Kind::Invalid, format!("function `{name}` does not take {received}"));

@@ -117,7 +117,7 @@ async fn drivers_bind_parameters_and_read_binary_values() {
     let row = client.query_one(&statement, &[&4_i64, &rust_decimal_free()]).await;
     assert!(row.is_err(), "a decimal is not bound as text");
     let rows = client
-        .query("SELECT id, customer, id::float8 / 8, id = 4, id::int FROM shop_orders WHERE id = $1", &[&4_i64])
+        .query("SELECT id, customer, id::float8 / 8, id = 4, id::int AS small FROM shop_orders WHERE id = $1", &[&4_i64])
         .await
         .unwrap();
     let row = &rows[0];

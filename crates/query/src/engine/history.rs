@@ -2,7 +2,14 @@ use super::request::Counters;
 use crate::{Error, Kind};
 use parking_lot::Mutex;
 use runtime::{CancellationToken, SharedClock};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// How far a query is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +70,7 @@ struct Entry {
     client: String,
     started_us: i64,
     began: Duration,
-    waiting: std::sync::atomic::AtomicBool,
+    waiting: AtomicBool,
     counters: Arc<Counters>,
     cancel: CancellationToken,
 }
@@ -87,7 +94,7 @@ struct Lists {
 pub(super) struct Ticket {
     queries: Arc<Queries>,
     entry: Arc<Entry>,
-    ended: bool,
+    ended: AtomicBool,
 }
 
 impl Queries {
@@ -121,12 +128,12 @@ impl Queries {
         }
         lists.running.push(Arc::clone(&entry));
         drop(lists);
-        Ok(Ticket { queries: Arc::clone(self), entry, ended: false })
+        Ok(Ticket { queries: Arc::clone(self), entry, ended: AtomicBool::new(false) })
     }
 
     /// How many wait for a place to run.
     pub(super) fn waiting(&self) -> usize {
-        self.lists.lock().running.iter().filter(|e| e.waiting.load(std::sync::atomic::Ordering::Relaxed)).count()
+        self.lists.lock().running.iter().filter(|e| e.waiting.load(Ordering::Relaxed)).count()
     }
 
     pub(crate) fn running(&self) -> Vec<QueryRecord> {
@@ -147,7 +154,7 @@ impl Queries {
     }
 
     fn record(&self, entry: &Entry, state: Option<QueryState>, error: Option<String>) -> QueryRecord {
-        let waiting = entry.waiting.load(std::sync::atomic::Ordering::Relaxed);
+        let waiting = entry.waiting.load(Ordering::Relaxed);
         QueryRecord {
             id: entry.id.clone(),
             sql: entry.sql.clone(),
@@ -175,12 +182,12 @@ impl Queries {
 impl Ticket {
     /// The query got a place to run.
     pub(super) fn runs(&self) {
-        self.entry.waiting.store(false, std::sync::atomic::Ordering::Relaxed);
+        self.entry.waiting.store(false, Ordering::Relaxed);
     }
 
     /// The query ended.
-    pub(super) fn end(mut self, result: Result<(), &Error>) {
-        self.ended = true;
+    pub(super) fn end(&self, result: Result<(), &Error>) {
+        self.ended.store(true, Ordering::Relaxed);
         let (state, error) = match result {
             Ok(()) => (QueryState::Done, None),
             Err(e) if e.kind == Kind::Cancelled => (QueryState::Cancelled, None),
@@ -192,7 +199,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.ended.load(Ordering::Relaxed) {
             self.queries.leave(&self.entry, QueryState::Cancelled, None);
         }
     }

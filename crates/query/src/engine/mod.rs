@@ -48,6 +48,12 @@ impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
     }
 }
 
+impl ViewSource for lake::Lake {
+    fn view(&self) -> Arc<LakeView> {
+        lake::Lake::view(self)
+    }
+}
+
 /// The query engine. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
 pub struct Engine {

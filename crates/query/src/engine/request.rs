@@ -1,4 +1,4 @@
-use crate::Error;
+use crate::{Error, Kind};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet};
 use futures::Stream;
@@ -120,18 +120,55 @@ fn metric(plan: &dyn ExecutionPlan, read: &dyn Fn(&MetricsSet) -> Option<usize>)
 pub struct RowStream {
     pub(super) rows: mpsc::Receiver<Result<RecordBatch, Error>>,
     pub(super) cancel: CancellationToken,
+    /// Set once the query ended and all its rows were handed over.
+    pub(super) whole: Arc<AtomicBool>,
+    pub(super) ended: bool,
 }
 
 impl Stream for RowStream {
     type Item = Result<RecordBatch, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.rows.poll_recv(cx)
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.rows.poll_recv(cx) {
+            Poll::Ready(None) => {
+                self.ended = true;
+                // The engine's threads ended under it: what came so far must not pass for the whole result.
+                let cut_off = || Err(Error::new(Kind::Cancelled, "the server is shutting down"));
+                Poll::Ready((!self.whole.load(Ordering::Acquire)).then(cut_off))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.ended = true;
+                Poll::Ready(Some(Err(error)))
+            }
+            other => other,
+        }
     }
 }
 
 impl Drop for RowStream {
     fn drop(&mut self) {
         self.cancel.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt;
+
+    #[tokio::test]
+    async fn a_stream_that_is_cut_off_does_not_pass_for_whole() {
+        for whole in [false, true] {
+            let (rows_out, rows) = mpsc::channel(1);
+            let mut stream =
+                RowStream { rows, cancel: CancellationToken::new(), whole: Arc::new(AtomicBool::new(whole)), ended: false };
+            drop(rows_out);
+            let end = stream.next().await.map(|r| r.unwrap_err().kind);
+            assert_eq!(end, (!whole).then_some(Kind::Cancelled));
+            assert!(stream.next().await.is_none());
+        }
     }
 }

@@ -1,4 +1,6 @@
-use super::{Inner, Planning, QueryRequest, QueryRunning, RowStream, history::Ticket, plain_batch, request::Counters};
+use super::{
+    Inner, Planning, QueryRequest, QueryRunning, RowStream, history::Ticket, plain_batch, request::Counters, threads::ended,
+};
 use crate::{Error, Kind, sql_types::plain_schema};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -7,8 +9,15 @@ use datafusion::{
 };
 use futures::StreamExt;
 use model::Cursor;
+use parking_lot::Mutex;
 use runtime::CancellationToken;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that wait between the query and its reader. Two keep both busy; more would only hold memory.
@@ -22,8 +31,9 @@ struct Head {
 
 /// Where the answer goes: first its head, then its rows, and an error at either point.
 struct Answer {
-    head: Option<oneshot::Sender<Result<Head, Error>>>,
+    head: Mutex<Option<oneshot::Sender<Result<Head, Error>>>>,
     rows: mpsc::Sender<Result<RecordBatch, Error>>,
+    whole: Arc<AtomicBool>,
 }
 
 /// Enters the query, starts it on the engine's threads and waits for its columns.
@@ -41,8 +51,9 @@ pub(super) async fn start(inner: Arc<Inner>, request: QueryRequest, planning: Pl
     let (head_out, head_in) = oneshot::channel();
     let (rows_out, rows_in) = mpsc::channel(BATCHES_AHEAD);
     // Made before the wait, so that dropping this future cancels the query.
-    let stream = RowStream { rows: rows_in, cancel: cancel.clone() };
-    let answer = Answer { head: Some(head_out), rows: rows_out };
+    let whole = Arc::new(AtomicBool::new(false));
+    let stream = RowStream { rows: rows_in, cancel: cancel.clone(), whole: Arc::clone(&whole), ended: false };
+    let answer = Answer { head: Mutex::new(Some(head_out)), rows: rows_out, whole };
     let work = Work {
         cancel,
         timeout: inner.settings.timeout(request.timeout),
@@ -50,7 +61,7 @@ pub(super) async fn start(inner: Arc<Inner>, request: QueryRequest, planning: Pl
         counters: Arc::clone(&counters),
     };
     let shared = Arc::clone(&inner);
-    inner.threads.spawn(async move { work.run(shared, planning, ticket, answer).await });
+    inner.threads.watch(async move { work.run(shared, planning, ticket, answer).await });
     drop(inner);
     let lost = |_| Error::new(Kind::Internal, "the query ended without an answer");
     let head = head_in.await.map_err(lost)??;
@@ -66,29 +77,42 @@ struct Work {
 }
 
 impl Work {
-    /// Runs the query to its end, whatever the end is, and then records it.
-    async fn run(self, inner: Arc<Inner>, planning: Planning, ticket: Ticket, mut answer: Answer) {
+    /// Watches over the query until its end, whatever the end is, and then records it.
+    async fn run(self, inner: Arc<Inner>, planning: Planning, ticket: Ticket, answer: Answer) {
+        let (work, ticket, answer) = (Arc::new(self), Arc::new(ticket), Arc::new(answer));
+        let task = {
+            let (work, inner, ticket, answer) = (Arc::clone(&work), Arc::clone(&inner), Arc::clone(&ticket), Arc::clone(&answer));
+            inner.threads.spawn({
+                let inner = Arc::clone(&inner);
+                async move { work.work(&inner, planning, &ticket, &answer).await }
+            })
+        };
+        let Some(task) = task else { return };
+        let abort = task.abort_handle();
         let result = tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(Error::new(Kind::Cancelled, "the query was cancelled")),
-            () = inner.clock.sleep(self.timeout) => Err(Error::new(
+            () = work.cancel.cancelled() => Err(Error::new(Kind::Cancelled, "the query was cancelled")),
+            () = inner.clock.sleep(work.timeout) => Err(Error::new(
                 Kind::Timeout,
-                format!("the query took longer than {}", spell(self.timeout)),
+                format!("the query took longer than {}", spell(work.timeout)),
             ).with_hint("Read fewer rows, or ask for more time.")),
-            result = self.work(&inner, planning, &ticket, &mut answer) => result,
+            end = task => ended(end),
         };
-        // Everything the query held is gone by now; only the word about its end is left.
+        abort.abort();
         drop(inner);
         ticket.end(result.as_ref().copied());
+        // Set before the stream ends: a stream that ends without it was cut off.
+        answer.whole.store(result.is_ok(), Ordering::Release);
         let Err(error) = result else { return };
-        match answer.head.take() {
+        let head = answer.head.lock().take();
+        match head {
             // Nobody waits any more where sending fails.
             Some(head) => drop(head.send(Err(error))),
             None => drop(answer.rows.send(Err(error)).await),
         }
     }
 
-    async fn work(&self, inner: &Inner, planning: Planning, ticket: &Ticket, answer: &mut Answer) -> Result<(), Error> {
+    async fn work(&self, inner: &Inner, planning: Planning, ticket: &Ticket, answer: &Answer) -> Result<(), Error> {
         let closed = |_| Error::new(Kind::Cancelled, "the server is shutting down");
         let _permit = inner.permits.acquire().await.map_err(closed)?;
         ticket.runs();
@@ -100,7 +124,8 @@ impl Work {
         let schema = plain_schema(&plan.schema());
         let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
         let mut rows = execute_stream(plan, state.task_ctx())?;
-        if let Some(head) = answer.head.take() {
+        let head = answer.head.lock().take();
+        if let Some(head) = head {
             drop(head.send(Ok(Head { schema: Arc::clone(&schema), as_of })));
         }
         let mut left = self.max_rows.unwrap_or(u64::MAX);

@@ -18,7 +18,6 @@ use datafusion::{
     execution::object_store::ObjectStoreUrl,
     logical_expr::{TableProviderFilterPushDown, utils::conjunction},
     physical_expr::{
-        LexOrdering, PhysicalSortExpr,
         expressions::Column,
         projection::{ProjectionExpr, ProjectionExprs},
     },
@@ -27,7 +26,6 @@ use datafusion::{
     prelude::Expr,
 };
 use lake::{TableView, ViewFile};
-use model::Layer;
 use std::sync::Arc;
 
 /// One table of one view of the lake. Two scans of the same provider see the same rows, whatever is committed in between.
@@ -58,25 +56,6 @@ impl LakeTableProvider {
         Ok(files.into_iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file)).collect())
     }
 
-    /// How each file is sorted, where that is known for sure: gold is written in its declared order, and without NULLs it does not matter on
-    /// which side they would be. DataFusion itself checks that files in one group follow each other.
-    fn ordering(&self, files: &[ViewFile]) -> Option<LexOrdering> {
-        if self.view.table.layer != Layer::Gold || self.view.sort_order.is_empty() {
-            return None;
-        }
-        let exprs = self.view.sort_order.iter().map_while(|(name, descending)| {
-            let index = self.schema.index_of(name).ok()?;
-            let id = super::fields::field_id(self.schema.field(index))?;
-            let sure = |f: &ViewFile| f.stats.get(&id).is_some_and(|s| s.exact && s.nulls == Some(0));
-            if self.schema.field(index).data_type().is_floating() || !files.iter().all(sure) {
-                return None;
-            }
-            let options = arrow::compute::SortOptions { descending: *descending, nulls_first: *descending };
-            Some(PhysicalSortExpr::new(Arc::new(Column::new(name, index)), options))
-        });
-        LexOrdering::new(exprs.collect::<Vec<_>>())
-    }
-
     fn file_scan(
         &self,
         state: &dyn Session,
@@ -99,10 +78,10 @@ impl LakeTableProvider {
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups(files, &schema, state.config().target_partitions()))
             .with_statistics(scan_statistics(files, &self.view, &self.schema))
-            .with_output_ordering(self.ordering(files).into_iter().collect())
             .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory)))
             .with_limit(limit)
             .build();
+        // No order is declared: a table's sort order is an aim of its writer, and a view does not say of each file whether it was reached.
         Ok(DataSourceExec::from_data_source(config))
     }
 }

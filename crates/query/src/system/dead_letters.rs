@@ -35,9 +35,11 @@ pub(super) fn schema(view: &LakeView) -> SchemaRef {
         }
     }
     if fields.len() == 1 {
-        fields.extend(["table", "transform", "plugin_version", "error", "position"].map(|n| optional(n, DataType::Utf8)));
+        fields.extend(["table", "transform", "plugin_version", "error"].map(|n| optional(n, DataType::Utf8)));
+        fields.extend(["pos", "seq"].map(|n| optional(n, DataType::Int64)));
         fields.push(optional("commit_ts", time()));
         fields.extend(["op", "row"].map(|n| optional(n, DataType::Utf8)));
+        fields.push(optional("ingest_ts", time()));
     }
     schema_of(fields)
 }
