@@ -1,0 +1,78 @@
+use crate::{Error, Kind};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::{JoinError, JoinHandle},
+};
+
+/// Threads that do nothing but queries, so that no query can starve ingestion, and one that watches over them: an operator that computes for
+/// long without a pause holds a query's threads, but not the one that hears of cancellation and of time running out.
+pub(super) struct Threads {
+    work: Option<Runtime>,
+    watch: Option<Runtime>,
+}
+
+impl Threads {
+    /// Starts `count` threads for queries.
+    pub(super) fn start(count: usize) -> Result<Self, Error> {
+        Ok(Self { work: Some(start(count, "query")?), watch: Some(start(1, "query-watch")?) })
+    }
+
+    /// Starts what watches over a query. It owns what it needs and ends by itself.
+    pub(super) fn watch(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.watch {
+            runtime.handle().spawn(work);
+        }
+    }
+
+    /// Starts a query's own work. Dropping the handle does not stop it; aborting does, at its next pause.
+    pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<JoinHandle<T>> {
+        self.work.as_ref().map(|runtime| runtime.handle().spawn(work))
+    }
+
+    /// Runs `work` to its end.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        ended(match self.spawn(work) {
+            Some(task) => task.await,
+            None => return Err(gone()),
+        })
+    }
+}
+
+/// What a task's end means.
+pub(super) fn ended<T>(end: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
+    match end {
+        Ok(result) => result,
+        Err(e) if e.is_panic() => Err(Error::new(Kind::Internal, "the query broke an invariant of the engine").with_source(e)),
+        Err(_) => Err(gone()),
+    }
+}
+
+fn gone() -> Error {
+    Error::new(Kind::Cancelled, "the server is shutting down")
+}
+
+fn start(count: usize, name: &'static str) -> Result<Runtime, Error> {
+    let number = AtomicUsize::new(0);
+    Builder::new_multi_thread()
+        .worker_threads(count)
+        .thread_name_fn(move || format!("{name}-{}", number.fetch_add(1, Ordering::Relaxed)))
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(Kind::Internal, "the threads for queries could not be started").with_source(e))
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // The last clone of an engine may go inside an async task, where waiting for threads is not allowed.
+        for runtime in [self.work.take(), self.watch.take()].into_iter().flatten() {
+            runtime.shutdown_background();
+        }
+    }
+}
