@@ -1,1 +1,19 @@
-//! query.
+//! SQL over the lake: the table provider, the engine with its own threads and limits, system tables, result encoders, PostgreSQL wire.
+//!
+//! The only crate that knows DataFusion. It only ever reads: it writes no table, moves no cursor and keeps nothing on disk but spilled data.
+
+mod encode;
+mod engine;
+mod error;
+mod provider;
+mod sql_types;
+mod system;
+
+pub use encode::{Body, Form, encode};
+pub use engine::{
+    Counters, Engine, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, SchemaTable, SchemaTree,
+    ViewSource,
+};
+pub use error::{Error, Kind};
+pub use sql_types::sql_type_name;
+pub use system::{SystemTable, from_rows, pipelines, snapshots};

@@ -1,0 +1,256 @@
+//! One statement from text to rows: parsed, checked to be read-only, planned against one view of the lake, run on threads of its own.
+
+mod catalog;
+mod history;
+mod params;
+mod plain;
+mod request;
+mod runner;
+mod session;
+mod settings;
+mod statement;
+mod threads;
+
+pub use history::{QueryRecord, QueryState};
+pub use request::{Counters, QueryRequest, QueryRunning, RowStream};
+pub use settings::QuerySettings;
+
+pub(crate) use catalog::PostgresCatalog;
+pub(crate) use history::Queries;
+pub(crate) use params::json_params;
+pub(crate) use plain::plain_batch;
+pub(crate) use session::Session;
+pub(crate) use statement::{check_read_only, parse};
+
+use crate::{
+    Error, Kind,
+    error::nearest,
+    sql_types::sql_type_name,
+    system::{SystemTable, SystemTables},
+};
+use datafusion::{common::ScalarValue, execution::FunctionRegistry, logical_expr::LogicalPlan};
+
+use lake::LakeView;
+use object_store::ObjectStore;
+use runtime::SharedClock;
+use std::{future::Future, pin::Pin, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Where views of the lake come from. Called once per statement; it must be cheap, and each view must be consistent in itself.
+pub trait ViewSource: Send + Sync {
+    /// The lake as it is now.
+    fn view(&self) -> Arc<LakeView>;
+}
+
+impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
+    fn view(&self) -> Arc<LakeView> {
+        self()
+    }
+}
+
+/// The query engine. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) views: Arc<dyn ViewSource>,
+    pub(crate) settings: QuerySettings,
+    pub(crate) clock: SharedClock,
+    pub(crate) system: Arc<SystemTables>,
+    queries: Arc<Queries>,
+    base: session::Base,
+    permits: Arc<Semaphore>,
+    threads: threads::Threads,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("running", &self.inner.queries.running().len()).finish_non_exhaustive()
+    }
+}
+
+/// What [`Engine::schema_tree`] knows, for completion in editors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaTree {
+    /// Tables of all layers, and those of `system`.
+    pub tables: Vec<SchemaTable>,
+    /// Names of all functions, sorted.
+    pub functions: Vec<String>,
+}
+
+/// A table in a [`SchemaTree`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaTable {
+    /// `bronze`, `silver`, `gold` or `system`.
+    pub schema: String,
+    /// The name.
+    pub name: String,
+    /// Columns: name and SQL type.
+    pub columns: Vec<(String, String)>,
+}
+
+/// A statement that was understood: what it returns and which parameters it takes, without any rows read.
+pub(crate) struct Prepared {
+    pub session: Session,
+    pub plan: LogicalPlan,
+}
+
+/// How the plan of a statement comes to be, on the engine's own threads.
+pub(crate) type Planning = Pin<Box<dyn Future<Output = Result<Prepared, Error>> + Send>>;
+
+impl Engine {
+    /// An engine over the tables that `views` shows, whose files are in `store`. It starts threads of its own, which end with its last clone.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] where the threads or the folder for spilled data can't be had.
+    pub fn new(
+        views: Arc<dyn ViewSource>,
+        store: Arc<dyn ObjectStore>,
+        settings: QuerySettings,
+        clock: SharedClock,
+    ) -> Result<Self, Error> {
+        let queries = Arc::new(Queries::new(settings.history_max, Arc::clone(&clock)));
+        let system = Arc::new(SystemTables::new(Arc::clone(&queries)));
+        let store_url = session::store_url()?;
+        let base = session::Base::new(&settings, &store_url, store, Arc::clone(&views), Arc::clone(&system))?;
+        let inner = Inner {
+            threads: threads::Threads::start(settings.threads())?,
+            permits: Arc::new(Semaphore::new(settings.running_max.max(1))),
+            views,
+            settings,
+            clock,
+            system,
+            queries,
+            base,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Plans and starts one statement. Returns when its columns are known; rows come through the stream, planned and read against one view of
+    /// the lake. Dropping the future or the stream cancels the query.
+    ///
+    /// # Errors
+    /// Everything that can be known before the first row, [`Kind::Timeout`] and [`Kind::Cancelled`] included.
+    pub async fn query(&self, request: QueryRequest) -> Result<QueryRunning, Error> {
+        let engine = self.clone();
+        let (sql, params) = (request.sql.clone(), request.params.clone());
+        let planning = Box::pin(async move {
+            let prepared = engine.prepare(&sql).await?;
+            let plan = json_params(prepared.plan, &params)?;
+            Ok(Prepared { plan, ..prepared })
+        });
+        self.start(request, planning).await
+    }
+
+    /// Starts the statement that `planning` yields. Planning runs on the engine's threads and inside the query's time.
+    pub(crate) async fn start(&self, request: QueryRequest, planning: Planning) -> Result<QueryRunning, Error> {
+        runner::start(Arc::clone(&self.inner), request, planning).await
+    }
+
+    /// Parses and plans one statement against the lake as it is now.
+    pub(crate) async fn prepare(&self, sql: &str) -> Result<Prepared, Error> {
+        let statement = parse(sql)?;
+        self.plan(self.session(), statement).await
+    }
+
+    /// Plans a parsed statement in a session.
+    pub(crate) async fn plan(&self, session: Session, statement: datafusion::sql::parser::Statement) -> Result<Prepared, Error> {
+        check_read_only(&statement)?;
+        self.check_tables(&session, &statement)?;
+        let plan = session.state.statement_to_plan(statement).await?;
+        statement::check_plan(&plan)?;
+        Ok(Prepared { session, plan })
+    }
+
+    /// A session on the lake as it is now.
+    pub(crate) fn session(&self) -> Session {
+        self.inner.base.session(self.inner.views.view())
+    }
+
+    /// Runs `work` on the engine's threads and waits for it.
+    pub(crate) async fn on_threads<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.inner.threads.run(work).await
+    }
+
+    /// Says which table is unknown, and which was likely meant, before planning says it worse.
+    fn check_tables(&self, session: &Session, statement: &datafusion::sql::parser::Statement) -> Result<(), Error> {
+        for reference in session.state.resolve_table_references(statement)? {
+            if session.knows(&reference) || session.state.table_functions().contains_key(reference.table()) {
+                continue;
+            }
+            let name = reference.to_string();
+            let error = Error::new(Kind::UnknownTable, format!("table `{name}` does not exist"));
+            let near = nearest(&name, session.table_names().iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
+            let bare = reference.table().to_owned();
+            let near = near.or_else(|| {
+                let names = session.table_names();
+                let bare_names = names.iter().map(|n| n.split_once('.').map_or(n.as_str(), |(_, t)| t)).collect::<Vec<_>>();
+                let near = nearest(&bare, bare_names)?;
+                names.iter().find(|n| n.ends_with(&format!(".{near}"))).cloned()
+            });
+            return Err(match near {
+                Some(near) => error.with_hint(format!("Did you mean `{near}`?")),
+                None => error.with_hint("`SELECT * FROM system.tables` lists all tables."),
+            });
+        }
+        Ok(())
+    }
+
+    /// Queries that run or wait now, newest first.
+    pub fn running(&self) -> Vec<QueryRecord> {
+        self.inner.queries.running()
+    }
+
+    /// Queries that ended, newest first, as many as the settings keep.
+    pub fn history(&self) -> Vec<QueryRecord> {
+        self.inner.queries.history()
+    }
+
+    /// Cancels a running query. Says whether there was one of that id.
+    pub fn cancel(&self, id: &str) -> bool {
+        self.inner.queries.cancel(id)
+    }
+
+    /// Adds a table to the schema `system`, or replaces the one of that name.
+    pub fn register_system_table(&self, table: Arc<dyn SystemTable>) {
+        self.inner.system.register(table);
+    }
+
+    /// Tables, columns and functions, for completion.
+    pub fn schema_tree(&self) -> SchemaTree {
+        let view = self.inner.views.view();
+        let columns = |schema: &arrow::datatypes::Schema| {
+            schema.fields().iter().map(|f| (f.name().clone(), sql_type_name(f.data_type()))).collect()
+        };
+        let lake = view.tables.iter().map(|(table, view)| SchemaTable {
+            schema: table.layer.to_string(),
+            name: table.name.clone(),
+            columns: columns(&view.schema),
+        });
+        let system = self.inner.system.schemas(&view).into_iter().map(|(name, schema)| SchemaTable {
+            schema: "system".to_owned(),
+            name,
+            columns: columns(&schema),
+        });
+        let state = self.inner.base.state();
+        let mut functions: Vec<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).collect();
+        functions.sort_unstable();
+        functions.dedup();
+        SchemaTree { tables: lake.chain(system).collect(), functions }
+    }
+
+    /// The engine's settings.
+    pub fn settings(&self) -> &QuerySettings {
+        &self.inner.settings
+    }
+}
+
+/// Values for a plan's `$1`, `$2`, …
+pub(crate) fn with_params(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPlan, Error> {
+    Ok(plan.with_param_values(values)?)
+}

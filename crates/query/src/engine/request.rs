@@ -1,0 +1,136 @@
+use crate::Error;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::Stream;
+use model::Cursor;
+use runtime::{CancellationToken, SharedClock};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// A statement to run.
+#[derive(Debug, Clone, Default)]
+pub struct QueryRequest {
+    /// The statement; exactly one, and one that only reads.
+    pub sql: String,
+    /// Values for `$1`, `$2`, … Numbers, strings, booleans and null are taken as the type that the place needs; a string is parsed, so that
+    /// decimals, timestamps and 64-bit integers keep every digit.
+    pub params: Vec<serde_json::Value>,
+    /// The id by which it can be cancelled; one is made up where unset.
+    pub id: Option<String>,
+    /// How long it may take; never more than the settings allow.
+    pub timeout: Option<Duration>,
+    /// Rows to return at most; [`Counters::truncated`] says whether there were more.
+    pub max_rows: Option<u64>,
+    /// Who asks: `http`, `pgwire`, `model:<name>`.
+    pub client: String,
+}
+
+impl QueryRequest {
+    /// A request without parameters or limits of its own.
+    pub fn new(sql: impl Into<String>, client: impl Into<String>) -> Self {
+        Self { sql: sql.into(), client: client.into(), ..Self::default() }
+    }
+}
+
+/// A query that was planned and now runs.
+#[derive(Debug)]
+pub struct QueryRunning {
+    /// The id by which it can be cancelled.
+    pub id: String,
+    /// Its columns. Types are plain: no views, dictionaries or large offsets.
+    pub schema: SchemaRef,
+    /// Up to which cursor it sees each source.
+    pub as_of: Vec<(String, Cursor)>,
+    /// Its rows.
+    pub stream: RowStream,
+    /// What it has done so far; still there when the stream is gone.
+    pub counters: Arc<Counters>,
+    /// From arrival until its columns were known, waiting included.
+    pub planned_in: Duration,
+    pub(super) clock: SharedClock,
+    pub(super) began: Duration,
+}
+
+impl QueryRunning {
+    /// How long ago the request arrived.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.began)
+    }
+}
+
+/// What a query has done so far.
+#[derive(Debug, Default)]
+pub struct Counters {
+    rows: AtomicU64,
+    truncated: AtomicBool,
+    plan: OnceLock<Arc<dyn ExecutionPlan>>,
+}
+
+impl Counters {
+    /// Rows handed out.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Whether there were more rows than were asked for.
+    pub fn truncated(&self) -> bool {
+        self.truncated.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of data files read.
+    pub fn bytes_scanned(&self) -> u64 {
+        self.plan.get().map_or(0, |plan| metric(plan.as_ref(), "bytes_scanned"))
+    }
+
+    /// Bytes spilled to disk.
+    pub fn bytes_spilled(&self) -> u64 {
+        self.plan.get().map_or(0, |plan| metric(plan.as_ref(), "spilled_bytes"))
+    }
+
+    pub(super) fn add_rows(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_truncated(&self) {
+        self.truncated.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_plan(&self, plan: Arc<dyn ExecutionPlan>) {
+        // There is one plan per query; a second call would find the first one kept.
+        self.plan.set(plan).unwrap_or_default();
+    }
+}
+
+fn metric(plan: &dyn ExecutionPlan, name: &str) -> u64 {
+    let own = plan.metrics().and_then(|m| m.sum_by_name(name)).map_or(0, |v| v.as_usize() as u64);
+    own + plan.children().iter().map(|child| metric(child.as_ref(), name)).sum::<u64>()
+}
+
+/// The rows of a query. Dropping it cancels the query.
+#[derive(Debug)]
+pub struct RowStream {
+    pub(super) rows: mpsc::Receiver<Result<RecordBatch, Error>>,
+    pub(super) cancel: CancellationToken,
+}
+
+impl Stream for RowStream {
+    type Item = Result<RecordBatch, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.rows.poll_recv(cx)
+    }
+}
+
+impl Drop for RowStream {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}

@@ -1,0 +1,144 @@
+use super::{Inner, Planning, QueryRequest, QueryRunning, RowStream, history::Ticket, plain_batch, request::Counters};
+use crate::{Error, Kind, sql_types::plain_schema};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    physical_plan::execute_stream,
+};
+use futures::StreamExt;
+use model::Cursor;
+use runtime::CancellationToken;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+
+/// Batches that wait between the query and its reader. Two keep both busy; more would only hold memory.
+const BATCHES_AHEAD: usize = 2;
+
+/// What is known once a query is planned.
+struct Head {
+    schema: SchemaRef,
+    as_of: Vec<(String, Cursor)>,
+}
+
+/// Where the answer goes: first its head, then its rows, and an error at either point.
+struct Answer {
+    head: Option<oneshot::Sender<Result<Head, Error>>>,
+    rows: mpsc::Sender<Result<RecordBatch, Error>>,
+}
+
+/// Enters the query, starts it on the engine's threads and waits for its columns.
+pub(super) async fn start(inner: Arc<Inner>, request: QueryRequest, planning: Planning) -> Result<QueryRunning, Error> {
+    let id = request.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let began = inner.clock.monotonic();
+    let clock = Arc::clone(&inner.clock);
+    let cancel = CancellationToken::new();
+    if inner.queries.waiting() >= inner.settings.waiting_max {
+        return Err(Error::new(Kind::Busy, format!("{} queries wait already", inner.settings.waiting_max))
+            .with_hint("Try again in a moment, or raise `query.running_max`."));
+    }
+    let counters = Arc::new(Counters::default());
+    let ticket = inner.queries.enter(&id, &request.sql, &request.client, Arc::clone(&counters), cancel.clone())?;
+    let (head_out, head_in) = oneshot::channel();
+    let (rows_out, rows_in) = mpsc::channel(BATCHES_AHEAD);
+    // Made before the wait, so that dropping this future cancels the query.
+    let stream = RowStream { rows: rows_in, cancel: cancel.clone() };
+    let answer = Answer { head: Some(head_out), rows: rows_out };
+    let work = Work {
+        cancel,
+        timeout: inner.settings.timeout(request.timeout),
+        max_rows: request.max_rows,
+        counters: Arc::clone(&counters),
+    };
+    let shared = Arc::clone(&inner);
+    inner.threads.spawn(async move { work.run(shared, planning, ticket, answer).await });
+    drop(inner);
+    let lost = |_| Error::new(Kind::Internal, "the query ended without an answer");
+    let head = head_in.await.map_err(lost)??;
+    let planned_in = clock.monotonic().saturating_sub(began);
+    Ok(QueryRunning { id, schema: head.schema, as_of: head.as_of, stream, counters, planned_in, clock, began })
+}
+
+struct Work {
+    cancel: CancellationToken,
+    timeout: Duration,
+    max_rows: Option<u64>,
+    counters: Arc<Counters>,
+}
+
+impl Work {
+    /// Runs the query to its end, whatever the end is, and then records it.
+    async fn run(self, inner: Arc<Inner>, planning: Planning, ticket: Ticket, mut answer: Answer) {
+        let result = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Error::new(Kind::Cancelled, "the query was cancelled")),
+            () = inner.clock.sleep(self.timeout) => Err(Error::new(
+                Kind::Timeout,
+                format!("the query took longer than {}", spell(self.timeout)),
+            ).with_hint("Read fewer rows, or ask for more time.")),
+            result = self.work(&inner, planning, &ticket, &mut answer) => result,
+        };
+        // Everything the query held is gone by now; only the word about its end is left.
+        drop(inner);
+        ticket.end(result.as_ref().copied());
+        let Err(error) = result else { return };
+        match answer.head.take() {
+            // Nobody waits any more where sending fails.
+            Some(head) => drop(head.send(Err(error))),
+            None => drop(answer.rows.send(Err(error)).await),
+        }
+    }
+
+    async fn work(&self, inner: &Inner, planning: Planning, ticket: &Ticket, answer: &mut Answer) -> Result<(), Error> {
+        let closed = |_| Error::new(Kind::Cancelled, "the server is shutting down");
+        let _permit = inner.permits.acquire().await.map_err(closed)?;
+        ticket.runs();
+        let prepared = planning.await?;
+        let state = prepared.session.state;
+        let plan = limited(prepared.plan, self.max_rows)?;
+        let plan = state.create_physical_plan(&plan).await?;
+        self.counters.set_plan(Arc::clone(&plan));
+        let schema = plain_schema(&plan.schema());
+        let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
+        let mut rows = execute_stream(plan, state.task_ctx())?;
+        if let Some(head) = answer.head.take() {
+            drop(head.send(Ok(Head { schema: Arc::clone(&schema), as_of })));
+        }
+        let mut left = self.max_rows.unwrap_or(u64::MAX);
+        let mut pieces = Vec::new();
+        while let Some(batch) = rows.next().await {
+            plain_batch(&batch?, &schema, &mut pieces)?;
+            for piece in pieces.drain(..).filter(|p| p.num_rows() > 0) {
+                let keep = usize::try_from(left).unwrap_or(usize::MAX).min(piece.num_rows());
+                if keep < piece.num_rows() {
+                    self.counters.set_truncated();
+                }
+                if keep == 0 {
+                    return Ok(());
+                }
+                left -= keep as u64;
+                self.counters.add_rows(keep);
+                if answer.rows.send(Ok(piece.slice(0, keep))).await.is_err() {
+                    return Err(Error::new(Kind::Cancelled, "the reader went away"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The plan, told to stop one row after the last that is wanted: that row says that there are more.
+fn limited(plan: LogicalPlan, max_rows: Option<u64>) -> Result<LogicalPlan, Error> {
+    let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+    match max_rows.and_then(|n| usize::try_from(n).ok()).and_then(|n| n.checked_add(1)) {
+        Some(limit) if !explains => Ok(LogicalPlanBuilder::from(plan).limit(0, Some(limit))?.build()?),
+        _ => Ok(plan),
+    }
+}
+
+/// A duration as people say it.
+fn spell(duration: Duration) -> String {
+    match duration.as_millis() {
+        ms if ms % 1000 == 0 => format!("{} s", ms / 1000),
+        ms => format!("{ms} ms"),
+    }
+}

@@ -1,0 +1,172 @@
+use super::{PostgresCatalog, QuerySettings, ViewSource, catalog::LakeCatalogs};
+use crate::{Error, Kind, system::SystemTables};
+use datafusion::{
+    catalog::SchemaProvider,
+    common::TableReference,
+    execution::{
+        FunctionRegistry, SessionState, SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        object_store::ObjectStoreUrl,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::{SessionConfig, SessionContext},
+};
+use datafusion_postgres::datafusion_pg_catalog::{pg_catalog::context::EmptyContextProvider, setup_pg_catalog};
+use lake::LakeView;
+use object_store::ObjectStore;
+use std::{num::NonZeroUsize, sync::Arc};
+
+/// The catalog's name in SQL.
+pub(crate) const CATALOG: &str = "lakebox";
+/// The schema that unqualified names are looked up in: it holds nothing itself and finds gold first, then silver.
+pub(crate) const SEARCH_PATH: &str = "public";
+
+/// Spilled runs that one merge reads at once. Unbounded, the merges below take all memory there is and leave none for the one on top.
+const SPILLED_RUNS_AT_ONCE: usize = 8;
+
+/// The name under which the lake's object store is registered.
+pub(super) fn store_url() -> Result<ObjectStoreUrl, Error> {
+    Ok(ObjectStoreUrl::parse("lake://warehouse")?)
+}
+
+/// What all sessions share: functions, optimizer rules, caches, the spill folder.
+pub(super) struct Base {
+    state: SessionState,
+    env: RuntimeEnv,
+    memory_bytes_max: usize,
+    store: ObjectStoreUrl,
+    system: Arc<SystemTables>,
+    postgres: Arc<dyn SchemaProvider>,
+}
+
+/// One statement's world: one view of the lake, and memory of its own.
+pub(crate) struct Session {
+    pub(crate) view: Arc<LakeView>,
+    pub(crate) state: SessionState,
+    catalogs: Arc<LakeCatalogs>,
+}
+
+impl Base {
+    pub(super) fn new(
+        settings: &QuerySettings,
+        url: &ObjectStoreUrl,
+        store: Arc<dyn ObjectStore>,
+        views: Arc<dyn ViewSource>,
+        system: Arc<SystemTables>,
+    ) -> Result<Self, Error> {
+        let spill = match &settings.spill_dir {
+            Some(dir) => {
+                std::fs::create_dir_all(dir).map_err(|e| {
+                    let message = format!("the folder {} for spilled data can't be made: {e}", dir.display());
+                    Error::new(Kind::Storage, message).with_hint("Check `query.spill_dir`.").with_source(e)
+                })?;
+                DiskManagerMode::Directories(vec![dir.clone()])
+            }
+            None => DiskManagerMode::OsTmpDirectory,
+        };
+        let disk = DiskManagerBuilder::default()
+            .with_mode(spill)
+            .with_max_temp_directory_size(settings.spill_bytes_max)
+            .with_max_spill_merge_fan_in(SPILLED_RUNS_AT_ONCE);
+        let env = RuntimeEnvBuilder::new()
+            .with_disk_manager_builder(disk)
+            .with_metadata_cache_limit(settings.metadata_cache_bytes_max)
+            .build()?;
+        env.register_object_store(url.as_ref(), store);
+
+        let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
+        let context = SessionContext::new_with_state(state.with_default_features().build());
+        let postgres = install_functions(&context, views)?;
+        Ok(Self {
+            state: context.state(),
+            env,
+            memory_bytes_max: settings.memory_bytes_max,
+            store: url.clone(),
+            system,
+            postgres,
+        })
+    }
+
+    /// A session on `view`.
+    pub(super) fn session(&self, view: Arc<LakeView>) -> Session {
+        let catalogs = Arc::new(LakeCatalogs::new(
+            Arc::clone(&view),
+            self.store.clone(),
+            Arc::clone(&self.system),
+            Arc::clone(&self.postgres),
+        ));
+        // Each query has its own pool, so one that needs too much fails alone; the pool shares it fairly among the query's own operators.
+        let three = NonZeroUsize::MIN.saturating_add(2);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(self.memory_bytes_max), three);
+        let env = RuntimeEnv { memory_pool: Arc::new(pool), ..self.env.clone() };
+        let mut state = SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_runtime_env(Arc::new(env))
+            .with_catalog_list(Arc::clone(&catalogs) as _)
+            .build();
+        state.mark_start_execution();
+        Session { view, state, catalogs }
+    }
+
+    pub(super) fn state(&self) -> &SessionState {
+        &self.state
+    }
+}
+
+fn config(settings: &QuerySettings) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, SEARCH_PATH)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(true)
+        .with_target_partitions(settings.threads());
+    let options = config.options_mut();
+    options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    options.sql_parser.collect_spans = true;
+    // `0.1` is a decimal as in PostgreSQL: sums of money come out exact.
+    options.sql_parser.parse_float_as_decimal = true;
+    options.execution.parquet.pushdown_filters = true;
+    // DataFusion 55.2 builds the filter that min() and max() push into a scan from those bounds alone that are not NULL yet: in `min(a), min(b)`
+    // a row with a new smallest `b` is dropped while `b` has only been NULL. Wrong answers cost more than the rows it saves.
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    // Small budgets must leave room to sort in.
+    options.execution.sort_spill_reservation_bytes =
+        options.execution.sort_spill_reservation_bytes.min(settings.memory_bytes_max / (8 * settings.threads().max(1)));
+    config
+}
+
+/// Registers what PostgreSQL clients and JSON columns need, and returns the schema `pg_catalog`.
+fn install_functions(context: &SessionContext, views: Arc<dyn ViewSource>) -> Result<Arc<dyn SchemaProvider>, Error> {
+    let mut state = context.state();
+    datafusion_functions_json::register_all(&mut state)?;
+    *context.state_ref().write() = state;
+    // The library can only install itself into a catalog that takes schemas, so it is given one that is not used afterwards.
+    let scratch = Arc::new(datafusion::catalog::MemoryCatalogProvider::new());
+    context.register_catalog(CATALOG, scratch);
+    setup_pg_catalog(context, CATALOG, EmptyContextProvider).map_err(|e| Error::from(*e))?;
+    PostgresCatalog::schema(views)
+}
+
+impl Session {
+    /// Whether a table of this name exists.
+    pub(crate) fn knows(&self, reference: &TableReference) -> bool {
+        let resolved = reference.clone().resolve(CATALOG, SEARCH_PATH);
+        if resolved.catalog.as_ref() != CATALOG {
+            return false;
+        }
+        match self.state.schema_for_ref(resolved.clone()) {
+            Ok(schema) => schema.table_exist(&resolved.table),
+            Err(_) => false,
+        }
+    }
+
+    /// All tables as `schema.table`.
+    pub(crate) fn table_names(&self) -> Vec<String> {
+        self.catalogs.table_names()
+    }
+}
+
+impl std::fmt::Debug for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Base").field("functions", &self.state.udfs().len()).finish_non_exhaustive()
+    }
+}

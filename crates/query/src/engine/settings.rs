@@ -1,0 +1,61 @@
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// Limits of the query engine. Everything has a bound: `running_max` queries of `memory_bytes_max` each are the most memory queries can hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuerySettings {
+    /// Threads for queries alone; 0 for as many as there are cores.
+    pub threads: usize,
+    /// Memory one query may hold before it spills to disk, in bytes.
+    pub memory_bytes_max: usize,
+    /// Disk that all queries together may use for spilled data, in bytes.
+    pub spill_bytes_max: u64,
+    /// Where spilled data goes; the system's temporary folder where unset. Emptied by the queries that filled it.
+    pub spill_dir: Option<PathBuf>,
+    /// Queries that run at once; others wait.
+    pub running_max: usize,
+    /// Queries that wait; more are refused.
+    pub waiting_max: usize,
+    /// The longest a query may take, waiting and sending included, in milliseconds; requests may ask for less.
+    pub timeout_ms: u64,
+    /// Memory for the footers of data files, shared by all queries, in bytes.
+    pub metadata_cache_bytes_max: usize,
+    /// Ended queries to remember.
+    pub history_max: usize,
+    /// Connections that the PostgreSQL port accepts at once; more are told that there are too many.
+    pub connections_max: usize,
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            memory_bytes_max: 1 << 30,
+            spill_bytes_max: 64 << 30,
+            spill_dir: None,
+            running_max: 8,
+            waiting_max: 128,
+            timeout_ms: 10 * 60 * 1000,
+            metadata_cache_bytes_max: 128 << 20,
+            history_max: 500,
+            connections_max: 200,
+        }
+    }
+}
+
+impl QuerySettings {
+    /// Threads to start.
+    pub(crate) fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(2, usize::from),
+            n => n,
+        }
+    }
+
+    /// The time a query gets that asks for `wanted`.
+    pub(crate) fn timeout(&self, wanted: Option<Duration>) -> Duration {
+        let most = Duration::from_millis(self.timeout_ms);
+        wanted.map_or(most, |w| w.min(most))
+    }
+}

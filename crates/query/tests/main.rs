@@ -1,0 +1,7 @@
+//! The query engine from outside: tables made by hand, asked through SQL.
+
+mod encode;
+mod engine;
+mod errors;
+mod provider;
+mod support;
