@@ -5,6 +5,7 @@
 mod encode;
 mod engine;
 mod error;
+mod pgwire;
 mod provider;
 mod sql_types;
 mod system;
@@ -15,5 +16,6 @@ pub use engine::{
     ViewSource,
 };
 pub use error::{Error, Kind};
+pub use pgwire::serve_pgwire;
 pub use sql_types::sql_type_name;
 pub use system::{SystemTable, from_rows, pipelines, snapshots};

@@ -3,5 +3,6 @@
 mod encode;
 mod engine;
 mod errors;
+mod pgwire;
 mod provider;
 mod support;

@@ -19,8 +19,8 @@ pub(crate) use catalog::PostgresCatalog;
 pub(crate) use history::Queries;
 pub(crate) use params::json_params;
 pub(crate) use plain::plain_batch;
-pub(crate) use session::Session;
-pub(crate) use statement::{check_read_only, parse};
+pub(crate) use session::{SERVER_VERSION, Session};
+pub(crate) use statement::{check_read_only, parse, parse_all};
 
 use crate::{
     Error, Kind,

@@ -1,6 +1,6 @@
 use crate::Error;
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet};
 use futures::Stream;
 use model::Cursor;
 use runtime::{CancellationToken, SharedClock};
@@ -87,12 +87,12 @@ impl Counters {
 
     /// Bytes of data files read.
     pub fn bytes_scanned(&self) -> u64 {
-        self.plan.get().map_or(0, |plan| metric(plan.as_ref(), "bytes_scanned"))
+        self.plan.get().map_or(0, |plan| metric(plan.as_ref(), &|m| Some(m.sum_by_name("bytes_scanned")?.as_usize())))
     }
 
     /// Bytes spilled to disk.
     pub fn bytes_spilled(&self) -> u64 {
-        self.plan.get().map_or(0, |plan| metric(plan.as_ref(), "spilled_bytes"))
+        self.plan.get().map_or(0, |plan| metric(plan.as_ref(), &MetricsSet::spilled_bytes))
     }
 
     pub(super) fn add_rows(&self, rows: usize) {
@@ -109,9 +109,10 @@ impl Counters {
     }
 }
 
-fn metric(plan: &dyn ExecutionPlan, name: &str) -> u64 {
-    let own = plan.metrics().and_then(|m| m.sum_by_name(name)).map_or(0, |v| v.as_usize() as u64);
-    own + plan.children().iter().map(|child| metric(child.as_ref(), name)).sum::<u64>()
+/// What `read` finds in the metrics of a plan and of all that is below it.
+fn metric(plan: &dyn ExecutionPlan, read: &dyn Fn(&MetricsSet) -> Option<usize>) -> u64 {
+    let own = plan.metrics().and_then(|m| read(&m)).unwrap_or(0) as u64;
+    own + plan.children().iter().map(|child| metric(child.as_ref(), read)).sum::<u64>()
 }
 
 /// The rows of a query. Dropping it cancels the query.

@@ -1,8 +1,9 @@
 use super::{PostgresCatalog, QuerySettings, ViewSource, catalog::LakeCatalogs};
 use crate::{Error, Kind, system::SystemTables};
+use arrow::datatypes::DataType;
 use datafusion::{
     catalog::SchemaProvider,
-    common::TableReference,
+    common::{ScalarValue, TableReference},
     execution::{
         FunctionRegistry, SessionState, SessionStateBuilder,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
@@ -10,6 +11,7 @@ use datafusion::{
         object_store::ObjectStoreUrl,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
     prelude::{SessionConfig, SessionContext},
 };
 use datafusion_postgres::datafusion_pg_catalog::{pg_catalog::context::EmptyContextProvider, setup_pg_catalog};
@@ -21,6 +23,9 @@ use std::{num::NonZeroUsize, sync::Arc};
 pub(crate) const CATALOG: &str = "lakebox";
 /// The schema that unqualified names are looked up in: it holds nothing itself and finds gold first, then silver.
 pub(crate) const SEARCH_PATH: &str = "public";
+
+/// The version that clients are told: the PostgreSQL whose dialect is spoken. Drivers decide by it what they may ask.
+pub(crate) const SERVER_VERSION: &str = "16.6 (lakebox)";
 
 /// Spilled runs that one merge reads at once. Unbounded, the merges below take all memory there is and leave none for the one on top.
 const SPILLED_RUNS_AT_ONCE: usize = 8;
@@ -143,7 +148,15 @@ fn install_functions(context: &SessionContext, views: Arc<dyn ViewSource>) -> Re
     let scratch = Arc::new(datafusion::catalog::MemoryCatalogProvider::new());
     context.register_catalog(CATALOG, scratch);
     setup_pg_catalog(context, CATALOG, EmptyContextProvider).map_err(|e| Error::from(*e))?;
+    context.register_udf(version());
     PostgresCatalog::schema(views)
+}
+
+/// `version()`, in the words that drivers look for.
+fn version() -> ScalarUDF {
+    let text = format!("PostgreSQL {SERVER_VERSION} {}", env!("CARGO_PKG_VERSION"));
+    let answer = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::Utf8(Some(text.clone()))));
+    create_udf("version", Vec::new(), DataType::Utf8, Volatility::Stable, Arc::new(answer))
 }
 
 impl Session {

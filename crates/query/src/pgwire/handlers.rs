@@ -1,0 +1,420 @@
+use super::{
+    command::{Command, Query, Reader},
+    errors::{refused, to_wire},
+    params,
+    planning::{Shape, plan_bound, shape},
+    session, wire,
+};
+use crate::{Engine, QueryRequest, QueryRunning};
+use async_trait::async_trait;
+use bytes::{BufMut, BytesMut};
+use datafusion::common::ScalarValue;
+use datafusion_postgres::pgwire::{
+    api::{
+        ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type,
+        cancel::CancelHandler,
+        portal::{Format, Portal, PortalExecutionState},
+        query::{ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_query_response, send_ready_for_query},
+        results::{FieldFormat, FieldInfo, QueryResponse, Response, Tag},
+        stmt::QueryParser,
+        store::{Entry, PortalStore},
+    },
+    error::{PgWireError, PgWireResult},
+    messages::{
+        PgWireBackendMessage,
+        cancel::CancelRequest,
+        data::DataRow,
+        extendedquery::{Execute, PortalSuspended},
+        response::{EmptyQueryResponse, TransactionStatus},
+        simplequery,
+        startup::SecretKey,
+    },
+};
+use futures::{Sink, SinkExt, StreamExt};
+use parking_lot::Mutex;
+use std::{collections::HashMap, fmt::Debug, sync::Arc};
+
+/// A statement that a client prepared.
+#[derive(Debug, Clone)]
+pub(super) struct PreparedStatement {
+    command: Command,
+    /// What a query returns and takes; none for other commands.
+    shape: Option<Arc<Shape>>,
+}
+
+/// Answers queries of all connections.
+pub(super) struct Service {
+    engine: Engine,
+    reader: Reader,
+    /// The query that each connection runs, for cancel requests, which come over connections of their own.
+    running: Mutex<HashMap<(i32, Vec<u8>), String>>,
+}
+
+/// Forgets a connection's query when its rows are all sent or dropped.
+struct Running {
+    service: Arc<Service>,
+    connection: (i32, Vec<u8>),
+    id: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = self.service.running.lock();
+        if running.get(&self.connection) == Some(&self.id) {
+            running.remove(&self.connection);
+        }
+    }
+}
+
+/// What runs and asks on behalf of one connection; shared by both protocols.
+#[derive(Clone)]
+pub(super) struct Handler(pub(super) Arc<Service>);
+
+fn connection<C: ClientInfo>(client: &C) -> (i32, Vec<u8>) {
+    let (pid, key) = client.pid_and_secret_key();
+    (pid, key_bytes(&key))
+}
+
+fn key_bytes(key: &SecretKey) -> Vec<u8> {
+    match key {
+        SecretKey::I32(key) => key.to_be_bytes().to_vec(),
+        SecretKey::Bytes(key) => key.to_vec(),
+    }
+}
+
+impl Service {
+    pub(super) fn new(engine: Engine) -> Self {
+        Self { engine, reader: Reader::default(), running: Mutex::default() }
+    }
+}
+
+impl Handler {
+    /// Starts a query and describes its rows in the formats asked for.
+    async fn start<C: ClientInfo>(
+        &self,
+        client: &C,
+        query: &Arc<Query>,
+        values: Vec<ScalarValue>,
+        format: &Format,
+        expected: Option<&Shape>,
+    ) -> PgWireResult<QueryResponse> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let connection = connection(client);
+        self.0.running.lock().insert(connection.clone(), id.clone());
+        let running = Running { service: Arc::clone(&self.0), connection, id: id.clone() };
+        let request = QueryRequest {
+            id: Some(id),
+            timeout: session::statement_timeout(client.metadata()),
+            ..QueryRequest::new(query.sql.clone(), "pgwire")
+        };
+        let planning = Box::pin(plan_bound(self.0.engine.clone(), Arc::clone(query), values));
+        let started = self.0.engine.start(request, planning).await.map_err(|e| to_wire(&e, &query.sql))?;
+        let formats = |i| format_of(format, i);
+        let fields = wire::describe(&started.schema, formats);
+        if let Some(expected) = expected {
+            let before = wire::describe(&expected.schema, formats);
+            let types = |fields: &[FieldInfo]| fields.iter().map(|f| f.datatype().clone()).collect::<Vec<_>>();
+            if types(&before) != types(&fields) {
+                return Err(refused("0A000", "cached plan must not change result type"));
+            }
+        }
+        Ok(response(started, fields, query.sql.clone(), running))
+    }
+
+    /// Runs a command that returns no rows of the lake.
+    fn command<C: ClientInfo + ?Sized>(&self, client: &mut C, command: &Command) -> PgWireResult<Response> {
+        let failed = client.transaction_status() == TransactionStatus::Error;
+        Ok(match command {
+            Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
+            Command::Commit => Response::TransactionEnd(Tag::new(if failed { "ROLLBACK" } else { "COMMIT" })),
+            Command::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
+            Command::RollbackTo => Response::TransactionStart(Tag::new("ROLLBACK")),
+            Command::Set(name, value) => {
+                session::set(client, name, value)?;
+                Response::Execution(Tag::new("SET"))
+            }
+            Command::Show(name) => Response::Query(one_text(name, &session::get(client.metadata(), name)?)),
+            Command::Deallocate(_) => Response::Execution(Tag::new("DEALLOCATE")),
+            Command::Nothing(tag) => Response::Execution(Tag::new(tag)),
+            Command::Query(_) => return Err(refused("XX000", "a query is not a command")),
+        })
+    }
+}
+
+/// In a failed transaction only its end is accepted, as in PostgreSQL: clients rely on being told.
+fn check_transaction<C: ClientInfo + ?Sized>(client: &C, command: &Command) -> PgWireResult<()> {
+    let ends = matches!(command, Command::Commit | Command::Rollback | Command::RollbackTo);
+    if client.transaction_status() == TransactionStatus::Error && !ends {
+        return Err(refused("25P02", "current transaction is aborted, commands ignored until end of transaction block"));
+    }
+    Ok(())
+}
+
+fn format_of(format: &Format, i: usize) -> FieldFormat {
+    match format {
+        Format::Individual(codes) => codes.get(i).map_or(FieldFormat::Text, |code| FieldFormat::from(*code)),
+        other => other.format_for(i),
+    }
+}
+
+fn response(running: QueryRunning, fields: Vec<FieldInfo>, sql: String, guard: Running) -> QueryResponse {
+    let fields = Arc::new(fields);
+    let columns = Arc::clone(&fields);
+    let rows = running.stream.flat_map(move |batch| {
+        let _ = &guard;
+        let rows: Vec<PgWireResult<DataRow>> = match batch {
+            Ok(batch) => wire::rows(&batch, &columns).into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(to_wire(&error, &sql))],
+        };
+        futures::stream::iter(rows)
+    });
+    QueryResponse::new(fields, rows)
+}
+
+/// One row with one text, as SHOW answers.
+fn one_text(name: &str, value: &str) -> QueryResponse {
+    let field = FieldInfo::new(name.to_owned(), None, None, Type::TEXT, FieldFormat::Text);
+    let mut data = BytesMut::new();
+    data.put_i32(i32::try_from(value.len()).unwrap_or(0));
+    data.put_slice(value.as_bytes());
+    let row = DataRow::new(data, 1);
+    let mut response = QueryResponse::new(Arc::new(vec![field]), futures::stream::iter([Ok(row)]));
+    response.set_command_tag("SHOW");
+    response
+}
+
+/// Sends what a command answered and says what became of the transaction.
+async fn send<C>(client: &mut C, response: Response) -> PgWireResult<()>
+where
+    C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
+    C::Error: Debug,
+    PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+{
+    match response {
+        Response::Query(rows) => send_query_response(client, rows, true).await,
+        Response::Execution(tag) => send_execution_response(client, tag).await,
+        Response::TransactionStart(tag) => {
+            client.set_transaction_status(TransactionStatus::Transaction);
+            send_execution_response(client, tag).await
+        }
+        Response::TransactionEnd(tag) => {
+            client.set_transaction_status(TransactionStatus::Idle);
+            send_execution_response(client, tag).await
+        }
+        _ => client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await.map_err(Into::into),
+    }
+}
+
+#[async_trait]
+impl SimpleQueryHandler for Handler {
+    /// One statement after the other: the next starts when the rows of the one before are sent.
+    async fn on_query<C>(&self, client: &mut C, query: simplequery::Query) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if !matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
+            return Err(PgWireError::NotReadyForQuery);
+        }
+        client.set_state(PgWireConnectionState::QueryInProgress);
+        let empty = query.query.chars().all(|c| c == ';' || c.is_whitespace());
+        let commands =
+            if empty { Vec::new() } else { self.0.reader.read(&query.query).map_err(|e| to_wire(&e, &query.query))? };
+        if commands.is_empty() {
+            client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+        }
+        for command in &commands {
+            check_transaction(client, command)?;
+            let response = match command {
+                Command::Query(query) => {
+                    Response::Query(self.start(client, query, Vec::new(), &Format::UnifiedText, None).await?)
+                }
+                other => self.command(client, other)?,
+            };
+            forget(client, command);
+            send(client, response).await?;
+        }
+        client.set_state(PgWireConnectionState::ReadyForQuery);
+        let status = client.transaction_status();
+        send_ready_for_query(client, status).await
+    }
+
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let mut responses = Vec::new();
+        for command in self.0.reader.read(query).map_err(|e| to_wire(&e, query))? {
+            responses.push(match &command {
+                Command::Query(query) => {
+                    Response::Query(self.start(client, query, Vec::new(), &Format::UnifiedText, None).await?)
+                }
+                other => self.command(client, other)?,
+            });
+        }
+        Ok(responses)
+    }
+}
+
+/// Drops what a command says is no longer needed.
+fn forget<C>(client: &C, command: &Command)
+where
+    C: ClientPortalStore,
+    C::PortalStore: PortalStore,
+{
+    match command {
+        Command::Deallocate(Some(name)) => client.portal_store().rm_statement(name),
+        Command::Commit | Command::Rollback => client.portal_store().clear_portals(),
+        _ => {}
+    }
+}
+
+#[async_trait]
+impl QueryParser for Handler {
+    type Statement = PreparedStatement;
+
+    async fn parse_sql<C>(&self, _: &C, sql: &str, _: &[Option<Type>]) -> PgWireResult<Option<PreparedStatement>>
+    where
+        C: ClientInfo + Unpin + Send + Sync,
+    {
+        let mut commands = self.0.reader.read(sql).map_err(|e| to_wire(&e, sql))?;
+        let Some(command) = commands.pop() else { return Ok(None) };
+        if !commands.is_empty() {
+            return Err(refused("42601", "cannot insert multiple commands into a prepared statement"));
+        }
+        let shape = match &command {
+            Command::Query(query) => {
+                Some(Arc::new(shape(&self.0.engine, Arc::clone(query)).await.map_err(|e| to_wire(&e, sql))?))
+            }
+            _ => None,
+        };
+        Ok(Some(PreparedStatement { command, shape }))
+    }
+
+    fn get_parameter_types(&self, statement: &PreparedStatement) -> PgWireResult<Vec<Type>> {
+        let Some(shape) = &statement.shape else { return Ok(Vec::new()) };
+        let field = |t: &Option<arrow::datatypes::DataType>| match t {
+            Some(data_type) => wire::wire_type(&Arc::new(arrow::datatypes::Field::new("", data_type.clone(), true))),
+            None => Type::TEXT,
+        };
+        Ok(shape.params.iter().map(field).collect())
+    }
+
+    fn get_result_schema(&self, statement: &PreparedStatement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
+        let formats = |i| format.map_or(FieldFormat::Text, |f| format_of(f, i));
+        Ok(match (&statement.command, &statement.shape) {
+            (Command::Show(name), _) => vec![FieldInfo::new(name.clone(), None, None, Type::TEXT, FieldFormat::Text)],
+            (_, Some(shape)) => wire::describe(&shape.schema, formats),
+            _ => Vec::new(),
+        })
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for Handler {
+    type Statement = PreparedStatement;
+    type QueryParser = Self;
+
+    fn query_parser(&self) -> Arc<Self> {
+        Arc::new(self.clone())
+    }
+
+    /// Runs a portal, or goes on with one, and sends its rows as they come instead of gathering them.
+    async fn on_execute<C>(&self, client: &mut C, message: Execute) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = PreparedStatement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if !matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
+            return Err(PgWireError::NotReadyForQuery);
+        }
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        let portal = match client.portal_store().get_portal(name) {
+            Some(Entry::Value(portal)) => portal,
+            Some(Entry::Empty) => {
+                client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+                return Ok(());
+            }
+            None => return Err(PgWireError::PortalNotFound(name.to_owned())),
+        };
+        client.set_state(PgWireConnectionState::QueryInProgress);
+        let state = portal.state();
+        let mut state = state.lock().await;
+        if matches!(*state, PortalExecutionState::Initial) {
+            let command = &portal.statement.statement.command;
+            check_transaction(client, command)?;
+            let response = ExtendedQueryHandler::do_query(self, client, &portal, 0).await?;
+            forget(client, command);
+            match response {
+                Response::Query(rows) => *state = PortalExecutionState::Suspended(rows),
+                other => {
+                    *state = PortalExecutionState::Finished;
+                    send(client, other).await?;
+                    client.set_state(PgWireConnectionState::ReadyForQuery);
+                    return Ok(());
+                }
+            }
+        }
+        let most = usize::try_from(message.max_rows).unwrap_or(0);
+        let mut sent = 0;
+        let mut tag = "SELECT".to_owned();
+        if let PortalExecutionState::Suspended(rows) = &mut *state {
+            rows.command_tag().clone_into(&mut tag);
+            while let Some(row) = rows.data_rows().next().await {
+                client.feed(PgWireBackendMessage::DataRow(row?)).await?;
+                sent += 1;
+                if sent == most {
+                    client.feed(PgWireBackendMessage::PortalSuspended(PortalSuspended::new())).await?;
+                    client.set_state(PgWireConnectionState::ReadyForQuery);
+                    return Ok(());
+                }
+            }
+        }
+        *state = PortalExecutionState::Finished;
+        send_execution_response(client, Tag::new(&tag).with_rows(sent)).await?;
+        client.set_state(PgWireConnectionState::ReadyForQuery);
+        Ok(())
+    }
+
+    async fn do_query<C>(&self, client: &mut C, portal: &Portal<PreparedStatement>, _: usize) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = PreparedStatement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let statement = &portal.statement.statement;
+        let (Command::Query(query), Some(shape)) = (&statement.command, &statement.shape) else {
+            return self.command(client, &statement.command);
+        };
+        let told = self.get_parameter_types(statement)?;
+        let given = &portal.statement.parameter_types;
+        let types: Vec<Type> = told
+            .into_iter()
+            .enumerate()
+            .map(|(i, told)| given.get(i).cloned().flatten().filter(|t| *t != Type::UNKNOWN).unwrap_or(told))
+            .collect();
+        let values = params::bound(portal, &types, &shape.params)?;
+        // A parameter whose place says nothing of its type takes that of its value, and with it the columns that show it.
+        let fixed = shape.params.iter().all(Option::is_some).then_some(shape.as_ref());
+        let rows = self.start(client, query, values, &portal.result_column_format, fixed).await?;
+        Ok(Response::Query(rows))
+    }
+}
+
+#[async_trait]
+impl CancelHandler for Handler {
+    async fn on_cancel_request(&self, request: CancelRequest) {
+        let id = self.0.running.lock().get(&(request.pid, key_bytes(&request.secret_key))).cloned();
+        if let Some(id) = id {
+            self.0.engine.cancel(&id);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use super::command::Query;
+use crate::{
+    Engine, Error, Kind,
+    engine::{Prepared, with_params},
+};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::{common::ScalarValue, logical_expr::LogicalPlan, sql::parser::Statement};
+use std::sync::Arc;
+
+/// What a statement returns and takes, as it was when it was parsed.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub schema: SchemaRef,
+    /// The type each parameter's place needs, where that is known.
+    pub params: Vec<Option<DataType>>,
+}
+
+/// Plans a query against the lake as it is now: as written first, translated where that fails, or the other way round where it asks for
+/// PostgreSQL's own catalog. If neither works, the error is that of the text as written.
+pub(super) async fn plan(engine: &Engine, query: &Query) -> Result<Prepared, Error> {
+    let (first, second) = if query.catalog { (&query.translated, &query.plain) } else { (&query.plain, &query.translated) };
+    let error = match attempt(engine, first.as_ref()).await {
+        Ok(prepared) => return Ok(prepared),
+        Err(error) if matches!(error.kind, Kind::Storage | Kind::Memory) => return Err(error),
+        Err(error) => error,
+    };
+    match attempt(engine, second.as_ref()).await {
+        Ok(prepared) => Ok(prepared),
+        Err(other) if query.catalog && query.plain.is_some() => Err(other),
+        Err(_) => Err(error),
+    }
+}
+
+async fn attempt(engine: &Engine, statement: Option<&Statement>) -> Result<Prepared, Error> {
+    let statement = statement.cloned().ok_or_else(|| Error::new(Kind::Syntax, "the statement can't be read"))?;
+    engine.plan(engine.session(), statement).await
+}
+
+/// Columns and parameters of a query.
+pub(super) async fn shape(engine: &Engine, query: Arc<Query>) -> Result<Shape, Error> {
+    let own = engine.clone();
+    engine
+        .on_threads(async move {
+            let prepared = plan(&own, &query).await?;
+            let params = param_types(&prepared.plan)?;
+            let optimized = prepared.session.state.optimize(&prepared.plan);
+            // Optimizing settles types that are only decided later; where parameters stand in its way the plan as it is has to do.
+            let plan = optimized.as_ref().unwrap_or(&prepared.plan);
+            Ok(Shape { schema: crate::sql_types::plain_schema(plan.schema().as_arrow()), params })
+        })
+        .await
+}
+
+/// The type that each of `$1`, `$2`, … needs.
+fn param_types(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>, Error> {
+    let known = plan.get_parameter_types()?;
+    let count = known.keys().filter_map(|k| k.trim_start_matches('$').parse::<usize>().ok()).max().unwrap_or(0);
+    Ok((1..=count).map(|i| known.get(&format!("${i}")).cloned().flatten()).collect())
+}
+
+/// Plans a query with its parameters in place.
+pub(super) async fn plan_bound(engine: Engine, query: Arc<Query>, values: Vec<ScalarValue>) -> Result<Prepared, Error> {
+    let prepared = plan(&engine, &query).await?;
+    if values.is_empty() {
+        return Ok(prepared);
+    }
+    let plan = with_params(prepared.plan, values)?;
+    Ok(Prepared { plan, ..prepared })
+}
