@@ -123,7 +123,7 @@ async fn drivers_bind_parameters_and_read_binary_values() {
     let row = &rows[0];
     assert_eq!((row.get::<_, i64>(0), row.get::<_, &str>(1), row.get::<_, f64>(2)), (4, "c4", 0.5));
     assert_eq!((row.get::<_, bool>(3), row.get::<_, i32>(4)), (true, 4));
-    let none: Option<&str> = client.query_one("SELECT customer FROM shop_orders WHERE id = 0", &[]).await.unwrap().get(0);
+    let none: Option<String> = client.query_one("SELECT customer FROM shop_orders WHERE id = 0", &[]).await.unwrap().get(0);
     assert_eq!(none, None);
     let ids: Vec<i64> = vec![4, 5, 6, 1];
     let rows = client.query("SELECT id FROM shop_orders WHERE id = ANY($1) ORDER BY id", &[&ids]).await.unwrap();
