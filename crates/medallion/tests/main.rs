@@ -1,0 +1,7 @@
+//! Gold over a real lake and a real engine.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that can't set up its lake fails")]
+
+mod demo;
+mod gold;
+mod house;
