@@ -53,6 +53,25 @@ fn in_part_means_a_person_is_still_recognised_by_who_knows_them() {
 }
 
 #[test]
+fn in_part_never_means_nearly_everything() {
+    let cases = [
+        ("maria.schmidt@example.com", "m***@example.com"),
+        ("m@example.com", "***@example.com"),
+        ("+49 170 1234567", "+***67"),
+        ("Ōtani Ren", "Ō***en"),
+        ("Bobby", "B***by"),
+        ("Bob", "***"),
+        ("", "***"),
+        ("@home", "@***me"),
+        ("a@b@c.de", "a***de"),
+    ];
+    let mut mask = transform("mask_pii", r#"{"columns": ["name"], "mode": "partial"}"#);
+    let people: Vec<_> = cases.iter().map(|(value, _)| (Some(*value), None)).collect();
+    let masked = texts(&apply(&mut mask, inserts(&customers(), &people)), "name");
+    assert_eq!(masked, some(&cases.map(|(_, masked)| masked)));
+}
+
+#[test]
 fn batches_of_no_row_and_of_one_row_and_of_many_go_through() {
     let mut mask = transform("mask_pii", HASH);
     assert!(apply(&mut mask, inserts(&customers(), &[])).batches.is_empty());
