@@ -97,12 +97,26 @@ impl Lake {
         Ok(TableSpec { schema, key: options.key.clone(), sort_order: options.sort_order.clone() })
     }
 
-    async fn write_rows(&self, table: &LakeTable, mut rows: SendableBatches, spec: &TableSpec) -> Result<Vec<Arc<WrittenFile>>, Error> {
-        let mut files = Files { lake: self.clone(), table: table.clone(), spec: spec.clone(), open: None, in_order: true, last: None, done: Vec::new() };
+    async fn write_rows(
+        &self,
+        table: &LakeTable,
+        mut rows: SendableBatches,
+        spec: &TableSpec,
+    ) -> Result<Vec<Arc<WrittenFile>>, Error> {
+        let mut files = Files {
+            lake: self.clone(),
+            table: table.clone(),
+            spec: spec.clone(),
+            open: None,
+            in_order: true,
+            last: None,
+            done: Vec::new(),
+        };
         let mut chunk = Vec::new();
         let mut bytes = 0;
         while let Some(batch) = rows.next().await {
-            let batch = batch.map_err(|e| Error::new(Kind::Schema, format!("the rows of {table} can't be computed: {e}")).with_source(e))?;
+            let batch = batch
+                .map_err(|e| Error::new(Kind::Schema, format!("the rows of {table} can't be computed: {e}")).with_source(e))?;
             bytes += batch.get_array_memory_size();
             chunk.push(batch);
             if bytes >= SORT_BYTES {
@@ -159,7 +173,10 @@ impl Files {
         }
         let failed = |e| Error::bug("comparing rows", e);
         let columns = sort_columns(rows, &self.spec)?;
-        let fields = columns.iter().map(|c| SortField::new_with_options(c.values.data_type().clone(), c.options.unwrap_or_default())).collect();
+        let fields = columns
+            .iter()
+            .map(|c| SortField::new_with_options(c.values.data_type().clone(), c.options.unwrap_or_default()))
+            .collect();
         let ends_of = |c: &SortColumn| concat(&[&c.values.slice(0, 1), &c.values.slice(rows.num_rows() - 1, 1)]);
         let ends: Vec<ArrayRef> = columns.iter().map(ends_of).collect::<Result<_, _>>().map_err(failed)?;
 

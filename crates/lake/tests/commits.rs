@@ -1,6 +1,5 @@
 use crate::world::{World, check_outside, printed, rows, schema, write};
-use catalog::Catalog;
-use lake::{DataFileWriter, Lake, SUMMARY_POSITION, Store, TableChange, TableSpec, WriterOptions, new_data_path};
+use lake::{SUMMARY_POSITION, TableChange};
 use model::{Cursor, LakeTable, Layer, Position};
 use object_store::path::Path;
 use std::{collections::BTreeSet, sync::Arc};
@@ -24,7 +23,11 @@ async fn deletes_on_old_files_and_on_files_of_the_same_commit_are_read_alike_by_
     world.commit(&[ids(5000..6000), ids(6000..6100)], &(4900..5100).collect::<Vec<_>>()).await;
     world.check();
     let state = world.lake.tables().state(&world.table).unwrap();
-    assert_eq!(state.info().files.iter().filter(|f| f.is_deletes).count(), 2, "one delete file for each data file that was touched");
+    assert_eq!(
+        state.info().files.iter().filter(|f| f.is_deletes).count(),
+        2,
+        "one delete file for each data file that was touched"
+    );
     world.commit(&[], &(1..3000).step_by(3).collect::<Vec<_>>()).await;
     world.check();
     let state = world.lake.tables().state(&world.table).unwrap();
@@ -92,7 +95,8 @@ async fn bronze_and_silver_share_a_file_and_each_sees_its_own_rows() {
     let tables = [LakeTable::new(Layer::Bronze, "shop_orders"), world.table.clone()];
     let all = ids(1..301);
     let file = write(&world.lake, &tables[0], &all);
-    let cursor = Cursor { position: Position::new(77, 3), commit_ts_us: None, state: serde_json::Value::Null, display: "0/4D".into() };
+    let cursor =
+        Cursor { position: Position::new(77, 3), commit_ts_us: None, state: serde_json::Value::Null, display: "0/4D".into() };
     let mut changes: Vec<TableChange> = tables.iter().map(|t| TableChange::new(t.clone())).collect();
     for change in &mut changes {
         change.spec = Some(world.spec());
@@ -144,45 +148,14 @@ async fn only_what_changed_is_told_and_a_cursor_moves_alone() {
     world.commit(&[ids(1..3)], &[]).await;
     let before = world.lake.info(&world.table).unwrap().metadata_location;
     let mut told = world.lake.committed();
-    let cursor = Cursor { position: Position::new(9, 0), commit_ts_us: None, state: serde_json::Value::Null, display: String::new() };
+    let cursor =
+        Cursor { position: Position::new(9, 0), commit_ts_us: None, state: serde_json::Value::Null, display: String::new() };
     let swap = catalog::CursorSwap { source: "s".into(), expected_version: None, cursor, rows: 0 };
     let same = TableChange { deletes: vec![(Path::from("not/here"), [1].into())], ..world.change(&[], &[]) };
     world.lake.commit(vec![same], Some(swap)).await.unwrap();
     assert_eq!(world.lake.info(&world.table).unwrap().metadata_location, before, "a change that changes nothing moves nothing");
     let told = told.recv().await.unwrap();
     assert_eq!((told.source.as_deref(), told.tables.len()), (Some("s"), 0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_store_holds_a_lake_as_a_disk_does() {
-    let objects: Arc<dyn object_store::ObjectStore> = Arc::new(object_store::memory::InMemory::new());
-    let table = LakeTable::new(Layer::Silver, "shop_orders");
-    let dir = tempfile::tempdir().unwrap();
-    let clock = runtime::SystemClock::shared();
-    let catalog = Catalog::open(&format!("sqlite:{}", dir.path().join("c.db").display()), clock.clone()).await.unwrap();
-    let lake = Lake::over(Store::over(Arc::clone(&objects)), catalog.clone(), clock.clone()).await.unwrap();
-    let (store, name) = (lake.warehouse().clone(), table.clone());
-    let big = runtime::blocking("writing", move || {
-        let mut writer = DataFileWriter::create(&store, new_data_path(&name), &schema(), WriterOptions::default()).unwrap();
-        for chunk in ids(1..400_000).chunks(20_000) {
-            writer.write(&rows(chunk)).unwrap();
-        }
-        Arc::new(writer.finish().unwrap())
-    })
-    .await
-    .unwrap();
-    assert!(big.bytes > 8 << 20, "{} bytes are more than one part", big.bytes);
-    let mut change = TableChange::new(table.clone());
-    change.spec = Some(TableSpec::new(schema()));
-    change.append.push(Arc::clone(&big));
-    change.deletes.push((big.path.clone(), (0..1000).collect()));
-    lake.commit(vec![change], None).await.unwrap();
-    assert!(lake.stats().requests.puts >= 6);
-    drop(lake);
-    let again = Lake::over(Store::over(objects), catalog, clock).await.unwrap();
-    assert_eq!(again.view().tables[&table].live_rows(), 399_999 - 1000);
-    let bytes = again.warehouse().get(&big.path).await.unwrap();
-    assert_eq!(parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().metadata().file_metadata().num_rows(), 399_999);
 }
 
 /// Not a promise but a measurement: `cargo nextest run --workspace --run-ignored only -E 'package(lake)' --no-capture`.
@@ -206,5 +179,11 @@ async fn how_long_a_commit_of_one_table_takes() {
     let start = std::time::Instant::now();
     let file = crate::world::write_batches(&world.lake, &world.table, &schema(), batches.into_iter());
     let took = start.elapsed();
-    eprintln!("encode: {} rows of 11 columns, {} bytes, {:?}, {} ns a row", file.rows, file.bytes, took, took.as_nanos() as u64 / file.rows);
+    eprintln!(
+        "encode: {} rows of 11 columns, {} bytes, {:?}, {} ns a row",
+        file.rows,
+        file.bytes,
+        took,
+        took.as_nanos() as u64 / file.rows
+    );
 }

@@ -9,7 +9,12 @@ async fn a_crash_between_writing_and_the_catalog_leaves_the_lake_as_it_was() {
     // Another writer moves the pointer, so the catalog refuses after everything was written.
     let catalog = world.lake.tables().catalog().clone();
     let elsewhere = |from: &str, to: &str| catalog::Commit {
-        swaps: vec![catalog::PointerSwap { table: world.table.clone(), expected: Some(from.into()), new: Some(to.into()), writer: None }],
+        swaps: vec![catalog::PointerSwap {
+            table: world.table.clone(),
+            expected: Some(from.into()),
+            new: Some(to.into()),
+            writer: None,
+        }],
         cursor: None,
     };
     let (true_place, false_place) = (before.metadata_location.clone(), "file:///nowhere/v1.metadata.json".to_owned());
@@ -17,7 +22,12 @@ async fn a_crash_between_writing_and_the_catalog_leaves_the_lake_as_it_was() {
     let mut lost = TableChange::new(world.table.clone());
     lost.append.push(write(&world.lake, &world.table, &[1000, 1001]));
     lost.deletes.push((world.expected.keys().next().unwrap().clone(), [7].into()));
-    let cursor = model::Cursor { position: model::Position::new(5, 0), commit_ts_us: None, state: serde_json::Value::Null, display: String::new() };
+    let cursor = model::Cursor {
+        position: model::Position::new(5, 0),
+        commit_ts_us: None,
+        state: serde_json::Value::Null,
+        display: String::new(),
+    };
     let swap = catalog::CursorSwap { source: "shop".into(), expected_version: None, cursor, rows: 2 };
     let error = world.lake.commit(vec![lost.clone()], Some(swap.clone())).await.unwrap_err();
     assert_eq!(error.kind, Kind::Conflict, "{error}");
@@ -38,7 +48,8 @@ async fn refresh_brings_memory_in_line_with_the_catalog() {
     let first = world.lake.info(&world.table).unwrap().metadata_location;
     world.commit(&[(10..20).collect()], &[]).await;
     let second = world.lake.info(&world.table).unwrap().metadata_location;
-    let back = catalog::PointerSwap { table: world.table.clone(), expected: Some(second), new: Some(first.clone()), writer: None };
+    let back =
+        catalog::PointerSwap { table: world.table.clone(), expected: Some(second), new: Some(first.clone()), writer: None };
     world.lake.tables().catalog().commit(catalog::Commit { swaps: vec![back], cursor: None }).await.unwrap();
     world.lake.tables().refresh(std::slice::from_ref(&world.table)).await.unwrap();
     let state = world.lake.tables().state(&world.table).unwrap();
@@ -54,8 +65,10 @@ async fn a_file_that_vanished_is_named_when_the_lake_opens() {
     drop(lake);
     std::fs::remove_file(metadata.strip_prefix("file://").unwrap()).unwrap();
     let clock = runtime::SystemClock::shared();
-    let catalog = catalog::Catalog::open(&format!("sqlite:{}", dir.path().join("catalog.db").display()), clock.clone()).await.unwrap();
-    let settings = lake::LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: Default::default() };
+    let catalog =
+        catalog::Catalog::open(&format!("sqlite:{}", dir.path().join("catalog.db").display()), clock.clone()).await.unwrap();
+    let settings =
+        lake::LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: Default::default() };
     let error = lake::Lake::open(settings, catalog, clock).await.unwrap_err();
     assert_eq!(error.kind, Kind::Corrupt);
     assert!(error.message.contains(&metadata), "{error}");

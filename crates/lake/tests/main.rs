@@ -1,5 +1,6 @@
 //! The lake's lower half against what outside engines read: PyIceberg and DuckDB must return exactly the rows that were written and not deleted.
 
+mod buckets;
 mod commits;
 mod failures;
 mod outside;

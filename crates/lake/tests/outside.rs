@@ -9,7 +9,8 @@ pub const READERS: [&str; 2] = ["pyiceberg", "duckdb"];
 /// The rows of a table as an outside engine reads them from its metadata file, sorted, and its own `count(*)`.
 pub fn read(reader: &str, metadata: &str, columns: &[&str]) -> (Vec<Value>, u64) {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../e2e/readers/read_table.py");
-    let output = Command::new(python()).arg(script).arg(reader).arg(metadata).args(columns).output().expect("starting the reader");
+    let output =
+        Command::new(python()).arg(script).arg(reader).arg(metadata).args(columns).output().expect("starting the reader");
     assert!(output.status.success(), "{reader} can't read {metadata}:\n{}", String::from_utf8_lossy(&output.stderr));
     let read: Value = serde_json::from_slice(&output.stdout).expect("the reader prints JSON");
     let rows = read["rows"].as_array().expect("rows").clone();

@@ -36,7 +36,11 @@ async fn a_replacement_swaps_content_and_columns_at_once_and_is_sorted_as_declar
     let world = World::new().await;
     let table = LakeTable::new(Layer::Gold, "revenue");
     let first = batch(&[3, 1, 2]);
-    let done = world.lake.replace(table.clone(), stream(vec![first.clone(), batch(&[9, 7])]), options(first.schema(), &[("id", true)])).await.unwrap();
+    let done = world
+        .lake
+        .replace(table.clone(), stream(vec![first.clone(), batch(&[9, 7])]), options(first.schema(), &[("id", true)]))
+        .await
+        .unwrap();
     assert_eq!((done.rows, done.files), (5, 1));
     let view = world.lake.view();
     assert_eq!(view.tables[&table].sort_order, [("id".to_owned(), true)]);

@@ -12,16 +12,28 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 fn source(columns: &[(&str, DataType)]) -> TableSchema {
-    let column = |(name, data_type): &(&str, DataType)| Column { name: (*name).into(), data_type: data_type.clone(), nullable: true, source_type: "t".into() };
-    TableSchema { id: TableId::new("public", "orders"), version: 1, columns: columns.iter().map(column).collect(), key: Key::Columns(vec!["id".into()]) }
+    let column = |(name, data_type): &(&str, DataType)| Column {
+        name: (*name).into(),
+        data_type: data_type.clone(),
+        nullable: true,
+        source_type: "t".into(),
+    };
+    TableSchema {
+        id: TableId::new("public", "orders"),
+        version: 1,
+        columns: columns.iter().map(column).collect(),
+        key: Key::Columns(vec!["id".into()]),
+    }
 }
 
 /// Commits one file of data columns under a shape, to bronze and silver at once.
 async fn step(world: &World, evolution: &Evolution, columns: Vec<ArrayRef>) {
     let rows = columns[0].len();
     let file = &evolution.file;
-    let change: Vec<ArrayRef> = file.fields()[columns.len()..].iter().map(|f| arrow::array::new_null_array(f.data_type(), rows)).collect();
-    let batch = RecordBatch::try_from_iter(file.fields().iter().map(|f| f.name().clone()).zip(columns.into_iter().chain(change))).unwrap();
+    let change: Vec<ArrayRef> =
+        file.fields()[columns.len()..].iter().map(|f| arrow::array::new_null_array(f.data_type(), rows)).collect();
+    let batch = RecordBatch::try_from_iter(file.fields().iter().map(|f| f.name().clone()).zip(columns.into_iter().chain(change)))
+        .unwrap();
     let bronze = LakeTable::new(Layer::Bronze, "shop_orders");
     let written = write_batches(&world.lake, &bronze, file, [batch].into_iter());
     let change = |table: LakeTable, spec: &lake::TableSpec| {
@@ -49,16 +61,21 @@ async fn columns_come_go_widen_and_change_their_type_and_old_rows_stay_right() {
     let longs = |v: &[i64]| Arc::new(Int64Array::from(v.to_vec())) as ArrayRef;
     let texts = |v: &[&str]| Arc::new(StringArray::from(v.to_vec())) as ArrayRef;
     let money = |v: &[i128], p| Arc::new(Decimal128Array::from(v.to_vec()).with_precision_and_scale(p, 2).unwrap()) as ArrayRef;
-    let next = |before: &Evolution, columns: &[(&str, DataType)]| evolve(Some(&before.bronze), Some(&before.silver), 0, &source(columns)).unwrap();
+    let next = |before: &Evolution, columns: &[(&str, DataType)]| {
+        evolve(Some(&before.bronze), Some(&before.silver), 0, &source(columns)).unwrap()
+    };
 
-    let first = evolve(None, None, 0, &source(&[("id", DataType::Int32), ("n", DataType::Int32), ("m", DataType::Decimal128(8, 2))])).unwrap();
+    let first =
+        evolve(None, None, 0, &source(&[("id", DataType::Int32), ("n", DataType::Int32), ("m", DataType::Decimal128(8, 2))]))
+            .unwrap();
     step(&world, &first, vec![ints(&[1, 2]), ints(&[10, 20]), money(&[150, -250], 8)]).await;
     check(&world, &["id", "n", "m"], &[json!([1, 10, "1.50"]), json!([2, 20, "-2.50"])]);
 
     let added = [("id", DataType::Int64), ("n", DataType::Int64), ("m", DataType::Decimal128(14, 2)), ("note", DataType::Utf8)];
     let added = next(&first, &added);
     step(&world, &added, vec![longs(&[1 << 40]), longs(&[1 << 41]), money(&[99_999_999_999], 14), texts(&["hello"])]).await;
-    let wide = [json!([1, 10, "1.50", null]), json!([2, 20, "-2.50", null]), json!([1i64 << 40, 1i64 << 41, "999999999.99", "hello"])];
+    let wide =
+        [json!([1, 10, "1.50", null]), json!([2, 20, "-2.50", null]), json!([1i64 << 40, 1i64 << 41, "999999999.99", "hello"])];
     check(&world, &["id", "n", "m", "note"], &wide);
     let state = world.lake.tables().state(&world.table).unwrap();
     let min = state.files()[0].stats[&102].min.clone().unwrap();

@@ -3,13 +3,15 @@
 use crate::outside;
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-        TimestampMicrosecondArray,
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
+        RecordBatch, StringArray, TimestampMicrosecondArray,
     },
     datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit},
 };
 use catalog::Catalog;
-use lake::{DataFileWriter, Lake, LakeSettings, TableChange, TableSpec, WriterOptions, WrittenFile, new_data_path, with_field_id};
+use lake::{
+    DataFileWriter, Lake, LakeSettings, TableChange, TableSpec, WriterOptions, WrittenFile, new_data_path, with_field_id,
+};
 use model::{LakeTable, Layer};
 use object_store::path::Path;
 use roaring::RoaringBitmap;
@@ -57,18 +59,37 @@ pub fn rows(ids: &[i64]) -> RecordBatch {
         Arc::new(Int64Array::from(ids.to_vec())),
         Arc::new(ids.iter().map(|i| some(i).map(|i| i % 2 == 0)).collect::<BooleanArray>()),
         Arc::new(ids.iter().map(|i| some(i).map(|i| (i % 1000) as i32 - 500)).collect::<Int32Array>()),
-        Arc::new(ids.iter().map(|i| some(i).map(|i| i128::from(i * 101 - 5000))).collect::<Decimal128Array>().with_precision_and_scale(12, 2).unwrap()),
-        Arc::new(ids.iter().map(|i| some(i).map(|i| i128::from(i) << 60)).collect::<Decimal128Array>().with_precision_and_scale(38, 18).unwrap()),
+        Arc::new(
+            ids.iter()
+                .map(|i| some(i).map(|i| i128::from(i * 101 - 5000)))
+                .collect::<Decimal128Array>()
+                .with_precision_and_scale(12, 2)
+                .unwrap(),
+        ),
+        Arc::new(
+            ids.iter()
+                .map(|i| some(i).map(|i| i128::from(i) << 60))
+                .collect::<Decimal128Array>()
+                .with_precision_and_scale(38, 18)
+                .unwrap(),
+        ),
         Arc::new(ids.iter().map(|i| some(i).map(|i| (i % 40_000) as i32 - 10_000)).collect::<Date32Array>()),
-        Arc::new(ids.iter().map(|i| some(i).map(|i| i * 1_000_003 - 7)).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
-        Arc::new(ids.iter().map(|i| some(i).map(|i| format!("a note that is longer than sixteen characters, ünïcode {i}"))).collect::<StringArray>()),
+        Arc::new(
+            ids.iter().map(|i| some(i).map(|i| i * 1_000_003 - 7)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
+        ),
+        Arc::new(
+            ids.iter()
+                .map(|i| some(i).map(|i| format!("a note that is longer than sixteen characters, ünïcode {i}")))
+                .collect::<StringArray>(),
+        ),
         Arc::new(ids.iter().map(|i| some(i).map(|i| i.to_be_bytes())).collect::<BinaryArray>()),
         Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(
             ids.iter().map(|i| some(i).map(|i| (0..i % 3).map(|x| (x != 1).then_some(x as i32)).collect::<Vec<_>>())),
         )),
         Arc::new(ids.iter().map(|i| some(i).map(|i| i as f64 / 8.0)).collect::<Float64Array>()),
     ];
-    let plain: Vec<Field> = schema().fields().iter().zip(&columns).map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true)).collect();
+    let plain: Vec<Field> =
+        schema().fields().iter().zip(&columns).map(|(f, c)| Field::new(f.name(), c.data_type().clone(), true)).collect();
     RecordBatch::try_new(Arc::new(Schema::new(plain)), columns).unwrap()
 }
 
@@ -111,7 +132,12 @@ pub fn write(lake: &Lake, table: &LakeTable, ids: &[i64]) -> Arc<WrittenFile> {
     write_batches(lake, table, &schema(), ids.chunks(1000).map(rows))
 }
 
-pub fn write_batches(lake: &Lake, table: &LakeTable, schema: &SchemaRef, batches: impl Iterator<Item = RecordBatch>) -> Arc<WrittenFile> {
+pub fn write_batches(
+    lake: &Lake,
+    table: &LakeTable,
+    schema: &SchemaRef,
+    batches: impl Iterator<Item = RecordBatch>,
+) -> Arc<WrittenFile> {
     let mut writer = DataFileWriter::create(lake.warehouse(), new_data_path(table), schema, WriterOptions::default()).unwrap();
     for batch in batches {
         writer.write(&batch).unwrap();
@@ -183,7 +209,12 @@ pub fn check_outside(metadata: &str, expected: &[Value]) {
         assert_eq!(count, expected.len() as u64, "count(*) of {reader}");
         let (rows, expected) = (sorted(rows), sorted(expected.to_vec()));
         let differ = rows.iter().zip(&expected).find(|(a, b)| a != b);
-        assert!(differ.is_none() && rows.len() == expected.len(), "{reader} read {} rows, not {}: {differ:?}", rows.len(), expected.len());
+        assert!(
+            differ.is_none() && rows.len() == expected.len(),
+            "{reader} read {} rows, not {}: {differ:?}",
+            rows.len(),
+            expected.len()
+        );
     }
 }
 

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use iceberg::{
     io::FileIO,
     spec::{
-        DataFile, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList, ManifestListWriter, ManifestStatus, ManifestWriterBuilder,
-        PartitionSpec, SchemaRef, UNASSIGNED_SEQUENCE_NUMBER,
+        DataFile, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList, ManifestListWriter, ManifestStatus,
+        ManifestWriterBuilder, PartitionSpec, SchemaRef, UNASSIGNED_SEQUENCE_NUMBER,
     },
 };
 use object_store::path::Path;
@@ -66,11 +66,15 @@ pub(crate) async fn encode(
         writer.add_file(file, -1).map_err(failed)?;
     }
     for entry in listing.carried {
-        let (sequence, file_sequence) = (entry.sequence_number.unwrap_or(0), entry.file_sequence_number.or(entry.sequence_number));
-        writer.add_existing_file(entry.data_file.clone(), entry.snapshot_id.unwrap_or(0), sequence, file_sequence).map_err(failed)?;
+        let (sequence, file_sequence) =
+            (entry.sequence_number.unwrap_or(0), entry.file_sequence_number.or(entry.sequence_number));
+        writer
+            .add_existing_file(entry.data_file.clone(), entry.snapshot_id.unwrap_or(0), sequence, file_sequence)
+            .map_err(failed)?;
     }
     for entry in listing.removed {
-        let (sequence, file_sequence) = (entry.sequence_number.unwrap_or(0), entry.file_sequence_number.or(entry.sequence_number));
+        let (sequence, file_sequence) =
+            (entry.sequence_number.unwrap_or(0), entry.file_sequence_number.or(entry.sequence_number));
         writer.add_delete_file(entry.data_file.clone(), sequence, file_sequence).map_err(failed)?;
     }
     let mut file = writer.write_manifest_file().await.map_err(failed)?;

@@ -7,8 +7,8 @@ use crate::{
     table::{TableSpec, schema},
 };
 use iceberg::spec::{
-    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, Snapshot, SortDirection, SortField, SortOrder, Summary, TableMetadata,
-    TableMetadataBuilder, Transform, UnboundPartitionSpec,
+    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, Snapshot, SortDirection, SortField, SortOrder,
+    Summary, TableMetadata, TableMetadataBuilder, Transform, UnboundPartitionSpec,
 };
 use model::LakeTable;
 use std::{collections::HashMap, sync::Arc};
@@ -46,7 +46,11 @@ pub(crate) fn spec_of(metadata: &TableMetadata) -> Result<TableSpec, Error> {
 }
 
 /// Metadata after `change`, without its snapshot. `former` is the metadata and its file where the table exists.
-pub(crate) fn reshape(former: Option<(&TableMetadata, &str)>, change: &TableChange, location: &str) -> Result<TableMetadataBuilder, Error> {
+pub(crate) fn reshape(
+    former: Option<(&TableMetadata, &str)>,
+    change: &TableChange,
+    location: &str,
+) -> Result<TableMetadataBuilder, Error> {
     let mut builder = match former {
         Some((metadata, file)) => metadata.clone().into_builder(Some(file.to_owned())),
         None => create(change, location)?,
@@ -67,7 +71,9 @@ pub(crate) fn reshape(former: Option<(&TableMetadata, &str)>, change: &TableChan
 }
 
 fn bad(table: &LakeTable, error: iceberg::Error) -> Error {
-    Error::new(Kind::Schema, format!("the shape of {table} can't become Iceberg metadata: {error}")).with_table(table).with_source(error)
+    Error::new(Kind::Schema, format!("the shape of {table} can't become Iceberg metadata: {error}"))
+        .with_table(table)
+        .with_source(error)
 }
 
 fn create(change: &TableChange, location: &str) -> Result<TableMetadataBuilder, Error> {
@@ -83,7 +89,8 @@ fn create(change: &TableChange, location: &str) -> Result<TableMetadataBuilder, 
         ("write.parquet.compression-codec".to_owned(), "zstd".to_owned()),
     ]);
     let partitions = UnboundPartitionSpec::builder().build();
-    let builder = TableMetadataBuilder::new(iceberg, partitions, unsorted, location.to_owned(), FormatVersion::V2, properties).map_err(failed)?;
+    let builder = TableMetadataBuilder::new(iceberg, partitions, unsorted, location.to_owned(), FormatVersion::V2, properties)
+        .map_err(failed)?;
     // The builder has numbered the fields anew. The schema with our numbers comes second, and the first one goes unless they are the same.
     let worn = wear(builder, spec, table)?;
     Ok(worn.clone().remove_schemas(&[0]).unwrap_or(worn))
@@ -106,11 +113,19 @@ fn sort_order(spec: &TableSpec, iceberg: &IcebergSchema, table: &LakeTable) -> R
     let mut fields = Vec::with_capacity(spec.sort_order.len());
     for (column, descending) in &spec.sort_order {
         let Some(source_id) = iceberg.field_id_by_name(column) else {
-            return Err(Error::new(Kind::Schema, format!("{table} is to be sorted by `{column}`, which it does not have")).with_table(table));
+            return Err(Error::new(Kind::Schema, format!("{table} is to be sorted by `{column}`, which it does not have"))
+                .with_table(table));
         };
         let (direction, null_order) =
             if *descending { (SortDirection::Descending, NullOrder::First) } else { (SortDirection::Ascending, NullOrder::Last) };
-        fields.push(SortField::builder().source_id(source_id).transform(Transform::Identity).direction(direction).null_order(null_order).build());
+        fields.push(
+            SortField::builder()
+                .source_id(source_id)
+                .transform(Transform::Identity)
+                .direction(direction)
+                .null_order(null_order)
+                .build(),
+        );
     }
     SortOrder::builder().with_fields(fields).build_unbound().map_err(|e| bad(table, e))
 }
@@ -132,7 +147,12 @@ pub(crate) struct NewSnapshot {
 }
 
 /// Ends the metadata: adds the snapshot if there is one, and lets the oldest go.
-pub(crate) fn finish(builder: TableMetadataBuilder, former: Option<&TableMetadata>, new: Option<NewSnapshot>, table: &LakeTable) -> Result<NewMetadata, Error> {
+pub(crate) fn finish(
+    builder: TableMetadataBuilder,
+    former: Option<&TableMetadata>,
+    new: Option<NewSnapshot>,
+    table: &LakeTable,
+) -> Result<NewMetadata, Error> {
     let failed = |e| bad(table, e);
     let mut builder = builder;
     let mut expired_lists = Vec::new();

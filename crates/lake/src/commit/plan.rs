@@ -54,7 +54,8 @@ pub(crate) fn plan(files: &[FileRecord], deletes: &[DeleteRecord], change: &Tabl
     let mut plan = Plan::default();
     let mut live = gather(files, change, &mut plan);
     hide(&mut live, change)?;
-    let (gone, live): (Vec<Live>, Vec<Live>) = live.into_iter().partition(|l| l.record.view.deleted.as_ref().is_some_and(|d| d.len() == l.record.view.rows));
+    let (gone, live): (Vec<Live>, Vec<Live>) =
+        live.into_iter().partition(|l| l.record.view.deleted.as_ref().is_some_and(|d| d.len() == l.record.view.rows));
     plan.removed.extend(gone.into_iter().filter(|l| l.written.is_none()).map(|l| l.record));
     plan.overwrites = !plan.removed.is_empty() || live.iter().any(|l| l.written.is_none() && !l.fresh.is_empty());
     let live = place_deletes(live, deletes, &mut plan);
@@ -88,7 +89,11 @@ fn hide(live: &mut [Live], change: &TableChange) -> Result<(), Error> {
     for (path, positions) in &change.deletes {
         let Some(l) = by_path.get(path).and_then(|i| live.get_mut(*i)) else { continue };
         if positions.max().is_some_and(|max| u64::from(max) >= l.record.view.rows) {
-            let message = format!("row {} of {path} was to be deleted, but the file has {} rows", positions.max().unwrap_or(0), l.record.view.rows);
+            let message = format!(
+                "row {} of {path} was to be deleted, but the file has {} rows",
+                positions.max().unwrap_or(0),
+                l.record.view.rows
+            );
             return Err(Error::new(Kind::Bug, message).with_table(&change.table));
         }
         let before = l.record.view.deleted.as_deref();
@@ -129,10 +134,12 @@ fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan)
     }
     let wide = plan.kept_deletes.iter().filter(|d| d.scope.is_none()).count();
     if wide < WIDE_MOST {
-        plan.new_deletes.push(touched.iter().map(|i| (live[*i].record.view.path.clone(), Arc::new(live[*i].fresh.clone()))).collect());
+        plan.new_deletes
+            .push(touched.iter().map(|i| (live[*i].record.view.path.clone(), Arc::new(live[*i].fresh.clone()))).collect());
         for i in touched {
             let l = &mut live[i];
-            l.record.in_wide = Some(Arc::new(l.record.in_wide.as_ref().map_or_else(|| l.fresh.clone(), |w| w.as_ref() | &l.fresh)));
+            l.record.in_wide =
+                Some(Arc::new(l.record.in_wide.as_ref().map_or_else(|| l.fresh.clone(), |w| w.as_ref() | &l.fresh)));
         }
         return live;
     }

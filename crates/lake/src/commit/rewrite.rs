@@ -12,7 +12,8 @@ use crate::{
 use bytes::Bytes;
 use hashbrown::HashSet;
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, ManifestContentType, ManifestEntry, ManifestFile, ManifestStatus, SchemaRef,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, ManifestContentType, ManifestEntry, ManifestFile,
+    ManifestStatus, SchemaRef,
 };
 use object_store::path::Path;
 use std::{collections::HashMap, sync::Arc};
@@ -69,11 +70,17 @@ impl Rewritten {
 
 impl Rewrite<'_> {
     /// Encodes the new manifests; gives the table's files after the commit, and what has to be written.
-    pub(super) async fn run(&self, former: &[ManifestFile], plan: Plan, new: Vec<EncodedDeletes>) -> Result<(Files, Vec<(Path, Bytes)>), Error> {
+    pub(super) async fn run(
+        &self,
+        former: &[ManifestFile],
+        plan: Plan,
+        new: Vec<EncodedDeletes>,
+    ) -> Result<(Files, Vec<(Path, Bytes)>), Error> {
         let live: Vec<&ManifestFile> = former.iter().filter(|m| manifests::is_live(m)).collect();
         let of = |content| live.iter().copied().filter(|m| m.content == content).collect::<Vec<_>>();
         let ids: HashSet<i32> = self.schema.field_id_to_name_map().keys().copied().collect();
-        let added = plan.appended.iter().map(|(w, _)| describe(self.store, w, &ids, self.sort_order)).collect::<Result<Vec<_>, _>>()?;
+        let added =
+            plan.appended.iter().map(|(w, _)| describe(self.store, w, &ids, self.sort_order)).collect::<Result<Vec<_>, _>>()?;
         let leaving = plan.removed.iter().map(|f| Arc::clone(&f.manifest)).collect();
         let gone = plan.removed.iter().map(|f| self.store.location(&f.view.path)).collect();
         let data = self.of_kind(of(ManifestContentType::Data), ManifestContentType::Data, added, leaving, gone).await?;
@@ -83,7 +90,8 @@ impl Rewrite<'_> {
         let gone = plan.removed_deletes.iter().map(|d| d.entry.file_path().to_owned()).collect();
         let hides = self.of_kind(of(ManifestContentType::Deletes), ManifestContentType::Deletes, added, leaving, gone).await?;
 
-        let mut files = Files { manifests: Vec::new(), data: self.data_records(plan.kept, plan.appended, &data), deletes: Vec::new() };
+        let mut files =
+            Files { manifests: Vec::new(), data: self.data_records(plan.kept, plan.appended, &data), deletes: Vec::new() };
         files.deletes = self.delete_records(plan.kept_deletes, &new, &hides);
         let mut written: Vec<(Path, Bytes)> = new.into_iter().map(|e| (e.path, e.bytes)).collect();
         for part in [data, hides] {
@@ -106,7 +114,8 @@ impl Rewrite<'_> {
         gone: HashSet<String>,
     ) -> Result<Rewritten, Error> {
         let merge = live.len() >= MANIFESTS_MOST;
-        let is_replaced = |m: &&ManifestFile| leaving.contains(m.manifest_path.as_str()) || (merge && m.manifest_length < MANIFEST_BYTES_FULL);
+        let is_replaced =
+            |m: &&ManifestFile| leaving.contains(m.manifest_path.as_str()) || (merge && m.manifest_length < MANIFEST_BYTES_FULL);
         let (replaced, kept): (Vec<&ManifestFile>, Vec<&ManifestFile>) = live.into_iter().partition(is_replaced);
         let read = futures::future::try_join_all(replaced.iter().map(|m| manifests::read(self.store, m))).await?;
         let mut listing = Listing { added, ..Listing::default() };
@@ -123,7 +132,12 @@ impl Rewrite<'_> {
         Ok(Rewritten { kept: kept.into_iter().cloned().collect(), replaced, new })
     }
 
-    fn data_records(&self, kept: Vec<FileRecord>, appended: Vec<(Arc<WrittenFile>, FileRecord)>, made: &Rewritten) -> Vec<FileRecord> {
+    fn data_records(
+        &self,
+        kept: Vec<FileRecord>,
+        appended: Vec<(Arc<WrittenFile>, FileRecord)>,
+        made: &Rewritten,
+    ) -> Vec<FileRecord> {
         let kept = kept.into_iter().map(|mut record| {
             record.manifest = made.now_in(&record.manifest);
             record

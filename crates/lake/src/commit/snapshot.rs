@@ -38,7 +38,12 @@ pub(super) struct Prepared {
 }
 
 /// Prepares `change` on the table as `former` has it. `None`: nothing changes.
-pub(super) async fn prepare(store: &Store, former: Option<&Arc<TableState>>, change: TableChange, now_us: i64) -> Result<Option<Prepared>, Error> {
+pub(super) async fn prepare(
+    store: &Store,
+    former: Option<&Arc<TableState>>,
+    change: TableChange,
+    now_us: i64,
+) -> Result<Option<Prepared>, Error> {
     let (files, deletes) = former.map_or((&[][..], &[][..]), |f| (&f.parts.files[..], &f.parts.deletes[..]));
     let planned = plan(files, deletes, &change)?;
     let reshapes = former.is_none_or(|f| change.spec.as_ref().is_some_and(|s| s != f.spec()) || properties_change(f, &change));
@@ -95,7 +100,11 @@ impl<'a> Work<'a> {
     }
 
     /// Encodes delete files, manifests and the manifest list, and adds the snapshot that names them.
-    async fn snapshot(&self, builder: TableMetadataBuilder, mut planned: Plan) -> Result<(NewMetadata, Files, Vec<(Path, Bytes)>), Error> {
+    async fn snapshot(
+        &self,
+        builder: TableMetadataBuilder,
+        mut planned: Plan,
+    ) -> Result<(NewMetadata, Files, Vec<(Path, Bytes)>), Error> {
         let former = self.former.map(|f| f.metadata.as_ref());
         let shaped = metadata::preview(&builder, &self.change.table)?;
         let new_deletes = self.encode_deletes(std::mem::take(&mut planned.new_deletes)).await?;

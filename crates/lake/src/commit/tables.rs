@@ -72,7 +72,8 @@ impl Tables {
 
     async fn load(&self, records: Vec<TableRecord>) -> Result<(), Error> {
         use futures::{StreamExt, TryStreamExt};
-        let loads = futures::stream::iter(records).map(|record| load::load(&self.inner.store, record)).buffer_unordered(LOADED_AT_ONCE);
+        let loads =
+            futures::stream::iter(records).map(|record| load::load(&self.inner.store, record)).buffer_unordered(LOADED_AT_ONCE);
         let loaded: Vec<TableState> = loads.try_collect().await?;
         let mut states = self.inner.states.write();
         for state in loaded {
@@ -121,7 +122,8 @@ impl Tables {
         self.clear_doubt(&names).await?;
         let now_us = self.inner.clock.now_us();
         let formers: Vec<_> = names.iter().map(|n| self.state(n)).collect();
-        let prepares = changes.into_iter().zip(&formers).map(|(change, former)| prepare(&self.inner.store, former.as_ref(), change, now_us));
+        let prepares =
+            changes.into_iter().zip(&formers).map(|(change, former)| prepare(&self.inner.store, former.as_ref(), change, now_us));
         let mut prepared: Vec<Prepared> = futures::future::try_join_all(prepares).await?.into_iter().flatten().collect();
         self.write(&mut prepared).await?;
         if let Err(error) = self.swap(&prepared, cursor).await {
@@ -220,7 +222,8 @@ impl Tables {
         let Some(state) = self.state(table) else {
             return Err(Error::new(Kind::NotFound, format!("there is no table {table}")).with_table(table));
         };
-        let swap = PointerSwap { table: table.clone(), expected: Some(state.metadata_location().to_owned()), new: None, writer: None };
+        let swap =
+            PointerSwap { table: table.clone(), expected: Some(state.metadata_location().to_owned()), new: None, writer: None };
         self.inner.catalog.commit(Commit { swaps: vec![swap], cursor: None }).await?;
         self.inner.states.write().remove(table);
         Ok(())

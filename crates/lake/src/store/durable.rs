@@ -48,7 +48,8 @@ pub(super) async fn put_all(root: &FsPath, files: Vec<(Path, Bytes)>) -> Result<
     let writes = shares.into_iter().map(|share| {
         let root = root.to_owned();
         async move {
-            runtime::blocking("writing files", move || share.into_iter().try_for_each(|(path, bytes)| put(&root, &path, &bytes))).await?
+            runtime::blocking("writing files", move || share.into_iter().try_for_each(|(path, bytes)| put(&root, &path, &bytes)))
+                .await?
         }
     });
     futures::future::try_join_all(writes).await?;
@@ -69,7 +70,9 @@ fn put(root: &FsPath, path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Syncs the directories of `paths`, each once.
 pub(super) async fn sync_directories(root: &FsPath, paths: Vec<Path>) -> Result<(), Error> {
     let directories: BTreeSet<PathBuf> = paths.iter().filter_map(|p| on_disk(root, p).parent().map(FsPath::to_owned)).collect();
-    let syncs = directories.into_iter().map(|d| async move { runtime::blocking("syncing a directory", move || sync_directory(&d)).await? });
+    let syncs = directories
+        .into_iter()
+        .map(|d| async move { runtime::blocking("syncing a directory", move || sync_directory(&d)).await? });
     futures::future::try_join_all(syncs).await.map(|_| ())
 }
 

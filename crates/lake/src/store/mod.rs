@@ -53,8 +53,9 @@ impl Store {
 
     async fn open_directory(directory: PathBuf) -> Result<Self, Error> {
         let directory = runtime::blocking("opening the warehouse", move || durable::make_root(&directory)).await??;
-        let objects = object_store::local::LocalFileSystem::new_with_prefix(&directory)
-            .map_err(|e| Error::new(Kind::Misconfigured, format!("the warehouse {} can't be opened", directory.display())).with_source(e))?;
+        let objects = object_store::local::LocalFileSystem::new_with_prefix(&directory).map_err(|e| {
+            Error::new(Kind::Misconfigured, format!("the warehouse {} can't be opened", directory.display())).with_source(e)
+        })?;
         let Some(text) = directory.to_str().filter(|t| is_plain_path(t)) else {
             return Err(Error::new(
                 Kind::Misconfigured,
@@ -71,8 +72,8 @@ impl Store {
                 .with_hint("Write ./directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix, and check the options beside it.")
         };
         let parsed = Url::parse(url).map_err(|e| wrong(e.into()))?;
-        let (store, prefix) =
-            object_store::parse_url_opts(&parsed, options.iter().map(|(k, v)| (k.as_str(), v.clone()))).map_err(|e| wrong(e.into()))?;
+        let (store, prefix) = object_store::parse_url_opts(&parsed, options.iter().map(|(k, v)| (k.as_str(), v.clone())))
+            .map_err(|e| wrong(e.into()))?;
         let root = url.trim_end_matches('/').to_owned();
         Ok(Self::new(root, None, Arc::new(PrefixStore::new(store, prefix))))
     }
@@ -120,8 +121,9 @@ impl Store {
     pub fn path(&self, location: &str) -> Result<Path, Error> {
         let inside = location.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/'));
         inside.and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
-            Error::new(Kind::Corrupt, format!("`{location}` is not inside the warehouse {}", self.root()))
-                .with_hint("A lake can't be moved: its metadata names absolute paths. Configure the warehouse where it was created.")
+            Error::new(Kind::Corrupt, format!("`{location}` is not inside the warehouse {}", self.root())).with_hint(
+                "A lake can't be moved: its metadata names absolute paths. Configure the warehouse where it was created.",
+            )
         })
     }
 
@@ -184,11 +186,12 @@ impl Store {
     pub(crate) fn failed(&self, doing: &str, path: &Path, error: object_store::Error) -> Error {
         let location = self.location(path);
         match error {
-            object_store::Error::NotFound { .. } => {
-                Error::corrupt(format!("{location}, which the metadata names,"), error).with_hint("Restore the file from a backup of the warehouse.")
-            }
+            object_store::Error::NotFound { .. } => Error::corrupt(format!("{location}, which the metadata names,"), error)
+                .with_hint("Restore the file from a backup of the warehouse."),
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-                Error::new(Kind::Storage, format!("{doing} {location} was refused")).with_source(error).with_hint("Check the credentials and rights of the warehouse.")
+                Error::new(Kind::Storage, format!("{doing} {location} was refused"))
+                    .with_source(error)
+                    .with_hint("Check the credentials and rights of the warehouse.")
             }
             _ => Error::new(Kind::Storage, format!("{doing} {location} failed: {error}")).with_source(error),
         }
@@ -236,7 +239,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_s3_prefix_is_part_of_every_location() {
-        let options = BTreeMap::from([("aws_region".to_owned(), "us-east-1".to_owned()), ("aws_endpoint".to_owned(), "http://127.0.0.1:1".to_owned())]);
+        let options = BTreeMap::from([
+            ("aws_region".to_owned(), "us-east-1".to_owned()),
+            ("aws_endpoint".to_owned(), "http://127.0.0.1:1".to_owned()),
+        ]);
         let store = Store::open("s3://bucket/some/prefix/", &options).await.unwrap();
         assert_eq!(store.location(&Path::from("gold/t")), "s3://bucket/some/prefix/gold/t");
         assert_eq!(store.path("s3://bucket/some/prefix/gold/t").unwrap(), Path::from("gold/t"));

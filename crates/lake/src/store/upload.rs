@@ -24,8 +24,18 @@ pub struct FileSink {
 
 #[derive(Debug)]
 enum Target {
-    Local { file: BufWriter<File>, path: PathBuf, counters: Arc<Counters> },
-    Remote { objects: Arc<dyn ObjectStore>, path: Path, buffer: Vec<u8>, upload: Option<Box<dyn MultipartUpload>>, runtime: Handle },
+    Local {
+        file: BufWriter<File>,
+        path: PathBuf,
+        counters: Arc<Counters>,
+    },
+    Remote {
+        objects: Arc<dyn ObjectStore>,
+        path: Path,
+        buffer: Vec<u8>,
+        upload: Option<Box<dyn MultipartUpload>>,
+        runtime: Handle,
+    },
 }
 
 impl FileSink {

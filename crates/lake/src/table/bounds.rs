@@ -4,8 +4,8 @@ use super::schema::field_id;
 use crate::ColumnStats;
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
-        Time64MicrosecondArray, TimestampMicrosecondArray,
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
+        StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
     },
     compute::cast,
     datatypes::{DataType, Schema, TimeUnit},
@@ -99,7 +99,9 @@ pub(crate) fn retype(stats: &BTreeMap<i32, ColumnStats>, schema: &Schema) -> BTr
     let of = |field: &arrow::datatypes::FieldRef| {
         let id = field_id(field)?;
         let mut known = stats.get(&id)?.clone();
-        let to = |bound: Option<ArrayRef>| bound.and_then(|b| if b.data_type() == field.data_type() { Some(b) } else { cast(&b, field.data_type()).ok() });
+        let to = |bound: Option<ArrayRef>| {
+            bound.and_then(|b| if b.data_type() == field.data_type() { Some(b) } else { cast(&b, field.data_type()).ok() })
+        };
         known.min = to(known.min);
         known.max = to(known.max);
         Some((id, known))

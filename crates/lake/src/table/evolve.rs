@@ -33,7 +33,12 @@ pub struct Evolution {
 ///
 /// # Errors
 /// [`Kind::Schema`] where a column has a type that Iceberg can't hold, or a name that lakebox needs for itself.
-pub fn evolve(bronze: Option<&TableSpec>, silver: Option<&TableSpec>, last_id: i32, wanted: &TableSchema) -> Result<Evolution, Error> {
+pub fn evolve(
+    bronze: Option<&TableSpec>,
+    silver: Option<&TableSpec>,
+    last_id: i32,
+    wanted: &TableSchema,
+) -> Result<Evolution, Error> {
     let mut shapes = Shapes::new(bronze, silver, last_id, wanted)?;
     for column in &wanted.columns {
         let mut field = Field::new(&column.name, column.data_type.clone(), true);
@@ -65,7 +70,14 @@ impl Shapes {
             return Err(Error::new(Kind::Schema, message).with_hint("Rename the column at the source, or leave the table out."));
         }
         let former: Vec<Field> = bronze
-            .map(|b| b.schema.fields().iter().map(|f| f.as_ref().clone()).filter(|f| !CHANGE_COLUMNS.contains(&f.name().as_str())).collect())
+            .map(|b| {
+                b.schema
+                    .fields()
+                    .iter()
+                    .map(|f| f.as_ref().clone())
+                    .filter(|f| !CHANGE_COLUMNS.contains(&f.name().as_str()))
+                    .collect()
+            })
             .unwrap_or_default();
         let last_id = former.iter().filter_map(highest_id).fold(last_id.max(LAST_RESERVED_ID), i32::max);
         let names = former.iter().map(|f| f.name().clone()).chain(wanted.columns.iter().map(|c| c.name.clone())).collect();
@@ -79,7 +91,8 @@ impl Shapes {
         let old = self.former.remove(at);
         let lives = self.in_silver.as_ref().is_none_or(|names| names.contains(old.name()));
         if lives && let Some(data_type) = continued(old.data_type(), wanted.data_type()) {
-            let id = field_id(&old).ok_or_else(|| Error::new(Kind::Bug, format!("column `{}` of bronze has no id", old.name())))?;
+            let id =
+                field_id(&old).ok_or_else(|| Error::new(Kind::Bug, format!("column `{}` of bronze has no id", old.name())))?;
             self.current.push(with_field_id(&wanted.with_data_type(data_type), id));
             return Ok(());
         }
@@ -120,8 +133,14 @@ impl Shapes {
             .chain(self.retired.iter().filter(|(_, lives)| *lives).map(|(f, _)| f.clone()))
             .chain(stays)
             .collect();
-        let bronze_fields: Vec<Field> =
-            self.current.iter().cloned().chain(self.retired.iter().map(|(f, _)| f.clone())).chain(self.former.iter().cloned()).chain(change.clone()).collect();
+        let bronze_fields: Vec<Field> = self
+            .current
+            .iter()
+            .cloned()
+            .chain(self.retired.iter().map(|(f, _)| f.clone()))
+            .chain(self.former.iter().cloned())
+            .chain(change.clone())
+            .collect();
         let file: SchemaRef = Arc::new(Schema::new(self.current.into_iter().chain(change).collect::<Vec<_>>()));
         let spec = |fields: Vec<Field>, key: Vec<String>, old: Option<&TableSpec>| TableSpec {
             schema: Arc::new(Schema::new(fields)),
@@ -145,9 +164,7 @@ fn was_optional(silver: Option<&TableSpec>, field: &Field) -> bool {
 /// A table that was widened once stays wide, so an equal or narrower whole number from the source fits as well only where it is the same type.
 fn continued(old: &DataType, new: &DataType) -> Option<DataType> {
     match (old, new) {
-        (DataType::List(item), DataType::List(wanted)) => {
-            (item.data_type() == wanted.data_type()).then(|| old.clone())
-        }
+        (DataType::List(item), DataType::List(wanted)) => (item.data_type() == wanted.data_type()).then(|| old.clone()),
         (DataType::Int32, DataType::Int64) | (DataType::Float32, DataType::Float64) => Some(new.clone()),
         (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => (q >= p && s == t).then(|| new.clone()),
         _ => (old == new).then(|| new.clone()),

@@ -1,10 +1,6 @@
 //! From the catalog's pointer to a table in memory.
 
-use super::{
-    DeleteRecord, FileRecord, Parts, TableState,
-    bounds::Metrics,
-    deletes,
-};
+use super::{DeleteRecord, FileRecord, Parts, TableState, bounds::Metrics, deletes};
 use crate::{
     Error,
     commit::{manifests, metadata},
@@ -35,7 +31,8 @@ async fn read(store: &Store, record: &TableRecord) -> Result<TableState, Error> 
     if let Some(snapshot) = metadata.current_snapshot() {
         manifests = manifests::read_list(store, snapshot.manifest_list()).await?;
     }
-    let listed = futures::future::try_join_all(manifests.iter().filter(|m| manifests::is_live(m)).map(|m| entries(store, m))).await?;
+    let listed =
+        futures::future::try_join_all(manifests.iter().filter(|m| manifests::is_live(m)).map(|m| entries(store, m))).await?;
     let mut files = Vec::new();
     let mut hides = Vec::new();
     for (manifest, entry) in listed.into_iter().flatten() {
@@ -75,7 +72,11 @@ fn file_record(store: &Store, entry: &ManifestEntry, manifest: Arc<str>, schema:
 }
 
 /// Reads all delete files and notes their positions at the data files.
-async fn hide(store: &Store, files: &mut [FileRecord], hides: Vec<(Arc<str>, Arc<ManifestEntry>)>) -> Result<Vec<DeleteRecord>, Error> {
+async fn hide(
+    store: &Store,
+    files: &mut [FileRecord],
+    hides: Vec<(Arc<str>, Arc<ManifestEntry>)>,
+) -> Result<Vec<DeleteRecord>, Error> {
     let read = hides.into_iter().map(|(manifest, entry)| async move {
         let path = store.path(entry.file_path())?;
         let bytes = store.get(&path).await?;

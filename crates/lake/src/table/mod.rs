@@ -7,13 +7,13 @@ pub(crate) mod load;
 pub(crate) mod schema;
 mod spec;
 mod state;
-mod written;
 mod writer;
+mod written;
 
 pub use evolve::{Evolution, evolve};
 pub use schema::{FIELD_ID, field_id, with_field_id};
 pub use spec::TableSpec;
-pub use state::{FileInfo, SnapshotInfo, TableInfo, TableState};
 pub(crate) use state::{DeleteRecord, FileRecord, Parts};
+pub use state::{FileInfo, SnapshotInfo, TableInfo, TableState};
 pub use writer::{DataFileWriter, WriterOptions, new_data_path};
 pub use written::WrittenFile;

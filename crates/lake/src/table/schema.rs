@@ -74,16 +74,19 @@ fn iceberg_type(field: &Field) -> Result<Type, Error> {
             return Ok(Type::Struct(StructType::new(fields.iter().map(|f| nested(f)).collect::<Result<Vec<_>, _>>()?)));
         }
         other => {
-            return Err(Error::new(Kind::Schema, format!("column `{}` has the type {other}, which an Iceberg table can't hold", field.name()))
-                .with_hint("Cast it in the model or transform to a type that exists in Iceberg version 2, or to text."));
+            return Err(Error::new(
+                Kind::Schema,
+                format!("column `{}` has the type {other}, which an Iceberg table can't hold", field.name()),
+            )
+            .with_hint("Cast it in the model or transform to a type that exists in Iceberg version 2, or to text."));
         }
     };
     Ok(Type::Primitive(primitive))
 }
 
 fn list(field: &Field, item: &Field) -> Result<Type, Error> {
-    let id =
-        field_id(item).ok_or_else(|| Error::new(Kind::Schema, format!("the items of list column `{}` have no field id", field.name())))?;
+    let id = field_id(item)
+        .ok_or_else(|| Error::new(Kind::Schema, format!("the items of list column `{}` have no field id", field.name())))?;
     Ok(Type::List(ListType::new(Arc::new(NestedField::list_element(id, iceberg_type(item)?, !item.is_nullable())))))
 }
 
@@ -125,17 +128,16 @@ fn arrow_primitive(from: &PrimitiveType) -> Option<DataType> {
         PrimitiveType::Long => DataType::Int64,
         PrimitiveType::Float => DataType::Float32,
         PrimitiveType::Double => DataType::Float64,
-        PrimitiveType::Decimal { precision, scale } => DataType::Decimal128(u8::try_from(*precision).ok()?, i8::try_from(*scale).ok()?),
+        PrimitiveType::Decimal { precision, scale } => {
+            DataType::Decimal128(u8::try_from(*precision).ok()?, i8::try_from(*scale).ok()?)
+        }
         PrimitiveType::Date => DataType::Date32,
         PrimitiveType::Time => DataType::Time64(TimeUnit::Microsecond),
         PrimitiveType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         PrimitiveType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         PrimitiveType::String => DataType::Utf8,
         PrimitiveType::Binary => DataType::Binary,
-        PrimitiveType::Uuid
-        | PrimitiveType::Fixed(_)
-        | PrimitiveType::TimestampNs
-        | PrimitiveType::TimestamptzNs => return None,
+        PrimitiveType::Uuid | PrimitiveType::Fixed(_) | PrimitiveType::TimestampNs | PrimitiveType::TimestamptzNs => return None,
     })
 }
 
@@ -160,7 +162,9 @@ fn number_field(field: &Field, last: &mut i32) -> Field {
         DataType::List(item) | DataType::LargeList(item) => {
             DataType::List(Arc::new(number_field(&item.as_ref().clone().with_name(LIST_ITEM), last)))
         }
-        DataType::Struct(inner) => DataType::Struct(inner.iter().map(|f| Arc::new(number_field(f, last))).collect::<Vec<FieldRef>>().into()),
+        DataType::Struct(inner) => {
+            DataType::Struct(inner.iter().map(|f| Arc::new(number_field(f, last))).collect::<Vec<FieldRef>>().into())
+        }
         other => other.clone(),
     };
     with_field_id(&field.clone().with_data_type(data_type), id)
@@ -177,7 +181,9 @@ pub(crate) fn without_ids(field: &Field) -> Field {
     metadata.remove(FIELD_ID);
     let data_type = match field.data_type() {
         DataType::List(item) | DataType::LargeList(item) => DataType::List(Arc::new(without_ids(item))),
-        DataType::Struct(inner) => DataType::Struct(inner.iter().map(|f| Arc::new(without_ids(f))).collect::<Vec<FieldRef>>().into()),
+        DataType::Struct(inner) => {
+            DataType::Struct(inner.iter().map(|f| Arc::new(without_ids(f))).collect::<Vec<FieldRef>>().into())
+        }
         other => other.clone(),
     };
     field.clone().with_data_type(data_type).with_metadata(metadata)

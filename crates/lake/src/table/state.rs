@@ -112,7 +112,9 @@ impl TableState {
     pub(crate) fn new(mut parts: Parts, spec: TableSpec) -> Self {
         // One order, whether files were committed by this process or found on disk.
         parts.files.sort_by(|a, b| (a.sequence, &a.view.path).cmp(&(b.sequence, &b.view.path)));
-        parts.deletes.sort_by(|a, b| (a.entry.sequence_number(), a.entry.file_path()).cmp(&(b.entry.sequence_number(), b.entry.file_path())));
+        parts.deletes.sort_by(|a, b| {
+            (a.entry.sequence_number(), a.entry.file_path()).cmp(&(b.entry.sequence_number(), b.entry.file_path()))
+        });
         let files: Arc<[ViewFile]> = parts.files.iter().map(|f| f.view.clone()).collect();
         let by_path = files.iter().enumerate().map(|(i, f)| (f.path.clone(), i)).collect();
         let view = Arc::new(TableView {

@@ -63,7 +63,11 @@ pub struct DataFileWriter {
 #[derive(Debug)]
 enum State {
     /// Rows that wait until there are enough to choose encodings by.
-    Sampling { sink: FileSink, held: Vec<RecordBatch>, rows: usize },
+    Sampling {
+        sink: FileSink,
+        held: Vec<RecordBatch>,
+        rows: usize,
+    },
     Writing(Box<ArrowWriter<FileSink>>),
     /// An error happened; the file is good for nothing.
     Broken,
@@ -128,7 +132,8 @@ impl DataFileWriter {
 
     fn begin(&self, sink: FileSink, held: &[RecordBatch]) -> Result<ArrowWriter<FileSink>, Error> {
         let options = ArrowWriterOptions::new().with_properties(properties(&self.schema, held)).with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.failed(e))?;
+        let mut writer =
+            ArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.failed(e))?;
         for batch in held {
             writer.write(batch).map_err(|e| self.failed(e))?;
         }
@@ -149,7 +154,8 @@ impl DataFileWriter {
         let bytes = writer.inner_mut().finish()?;
         let metrics = Metrics::from_footer(&footer, &self.iceberg);
         let stats = Arc::new(metrics.stats(&self.schema));
-        let split_offsets = footer.row_groups().iter().map(|g| g.columns().first().map_or(0, |c| c.byte_range().0.cast_signed())).collect();
+        let split_offsets =
+            footer.row_groups().iter().map(|g| g.columns().first().map_or(0, |c| c.byte_range().0.cast_signed())).collect();
         Ok(WrittenFile { path: self.path, bytes, rows: self.rows, metrics, stats, split_offsets, sorted: self.options.sorted })
     }
 
@@ -180,7 +186,9 @@ fn properties(schema: &SchemaRef, sample: &[RecordBatch]) -> WriterProperties {
         builder = match field.data_type() {
             DataType::Utf8 => {
                 let repeats = repeats(sample, index);
-                builder.set_column_dictionary_enabled(path.clone(), repeats).set_column_statistics_enabled(path, EnabledStatistics::Chunk)
+                builder
+                    .set_column_dictionary_enabled(path.clone(), repeats)
+                    .set_column_statistics_enabled(path, EnabledStatistics::Chunk)
             }
             DataType::Binary => builder.set_column_statistics_enabled(path, EnabledStatistics::Chunk),
             other => delta_where_whole(builder, path, other),
@@ -215,12 +223,14 @@ fn repeats(sample: &[RecordBatch], column: usize) -> bool {
 /// The same columns under the writer's schema: types that differ only in names of list items or in width are made equal.
 fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Error> {
     if rows.num_columns() != schema.fields().len() {
-        let message = format!("a batch of {} columns can't be written under a schema of {}", rows.num_columns(), schema.fields().len());
+        let message =
+            format!("a batch of {} columns can't be written under a schema of {}", rows.num_columns(), schema.fields().len());
         return Err(Error::new(Kind::Bug, message));
     }
     let columns = rows.columns().iter().zip(schema.fields()).map(|(c, f)| conform_column(c, f)).collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|e| Error::bug("matching rows to their schema", e))
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|e| Error::bug("matching rows to their schema", e))
 }
 
 /// Data files hold rows that are deleted, too, and those may lack required values: in files every column is optional.
@@ -241,12 +251,15 @@ fn conform_column(column: &ArrayRef, field: &FieldRef) -> Result<ArrayRef, Error
         (DataType::List(_), DataType::List(item)) => {
             let list: &ListArray = column.as_list();
             let values = conform_column(list.values(), item)?;
-            Ok(Arc::new(ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned()).map_err(wrong)?))
+            Ok(Arc::new(
+                ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned()).map_err(wrong)?,
+            ))
         }
         (DataType::LargeList(_), DataType::List(item)) => {
             let list: &LargeListArray = column.as_list();
             let values = conform_column(list.values(), item)?;
-            let large = LargeListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned()).map_err(wrong)?;
+            let large = LargeListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned())
+                .map_err(wrong)?;
             exact(&large, field.data_type()).map_err(wrong)
         }
         (DataType::Struct(_), DataType::Struct(inner)) => {
