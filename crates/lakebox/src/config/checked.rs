@@ -1,0 +1,140 @@
+use super::secret::Secret;
+use serde_json::Value as Json;
+use source_simulator::SimulatorConfig;
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use transform::TransformConfig;
+
+/// Checked settings of one lakebox. Every path is absolute, every name that is referred to exists.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where the lake is and how it commits.
+    pub lake: Lake,
+    /// Where lakebox listens, and the limits of queries.
+    pub server: Server,
+    /// Systems to follow, in the file's order.
+    pub sources: Vec<Source>,
+    /// Plugins, in the file's order.
+    pub transforms: Vec<Transform>,
+    /// The folder of the models, if there is one.
+    pub models: Option<PathBuf>,
+}
+
+/// Where the lake is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lake {
+    /// An absolute folder, or the URL of an object store.
+    pub warehouse: String,
+    /// The catalog's URL; an SQLite path in it is absolute.
+    pub catalog: Secret,
+    /// Options of the object store.
+    pub options: BTreeMap<String, Secret>,
+    /// Memory for rows that are not committed yet, in bytes.
+    pub memory_bytes_max: usize,
+}
+
+impl Lake {
+    /// Whether the warehouse is an object store, where requests cost time and money.
+    pub fn is_remote(&self) -> bool {
+        self.warehouse.contains("://")
+    }
+}
+
+/// When changes are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// The longest time between a change and its commit.
+    pub every: Duration,
+    /// Changes in a commit.
+    pub rows_max: u64,
+    /// Bytes in a commit.
+    pub bytes_max: u64,
+}
+
+/// Where lakebox listens, and the limits of queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The dashboard and the HTTP API.
+    pub http: SocketAddr,
+    /// The PostgreSQL wire.
+    pub pgwire: SocketAddr,
+    /// The longest a query may take.
+    pub query_timeout: Duration,
+    /// Memory that one query may hold before it spills.
+    pub query_memory_bytes_max: usize,
+    /// Disk that all queries may use for what they spill.
+    pub query_spill_bytes_max: u64,
+    /// Queries that run at once.
+    pub queries_running_max: usize,
+}
+
+/// A system to follow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Names of the transforms its rows pass, in order.
+    pub transforms: Vec<String>,
+    /// When its changes are committed.
+    pub commit: Commit,
+    /// What it is.
+    pub kind: SourceKind,
+}
+
+/// The types of sources that this version has.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceKind {
+    /// A PostgreSQL database.
+    Postgres(PostgresSource),
+    /// The bank that lakebox makes up.
+    Simulator(SimulatorConfig),
+}
+
+impl SourceKind {
+    /// The word in `type`.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Simulator(_) => "simulator",
+        }
+    }
+}
+
+/// A PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresSource {
+    /// Where it is.
+    pub url: Secret,
+    /// Patterns of the tables to follow.
+    pub tables: Vec<String>,
+    /// The replication slot.
+    pub slot: String,
+    /// The publication.
+    pub publication: String,
+    /// Connections of the first copy.
+    pub snapshot_connections: usize,
+    /// Write-ahead log that the server may keep before lakebox warns, in bytes; 0 for never.
+    pub wal_budget_bytes: u64,
+    /// Memory for changes read ahead of the lake.
+    pub read_ahead_bytes: usize,
+}
+
+/// A plugin.
+#[derive(Clone, PartialEq)]
+pub struct Transform {
+    /// Its name.
+    pub name: String,
+    /// Its file, what it is told, and its limits. What it is told may hold secrets: show [`Transform::config_shown`] instead.
+    pub config: TransformConfig,
+    /// What it is told, with values from the environment masked.
+    pub config_shown: Json,
+}
+
+impl std::fmt::Debug for Transform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transform")
+            .field("name", &self.name)
+            .field("wasm", &self.config.wasm)
+            .field("config", &self.config_shown)
+            .finish_non_exhaustive()
+    }
+}

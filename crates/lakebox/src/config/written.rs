@@ -1,0 +1,177 @@
+//! The configuration as it is written. The doc comments here are what editors show.
+
+use super::{
+    secret::Secret,
+    sources,
+    units::{Address, Size, Time},
+};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+/// The configuration of lakebox.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes the file; its parts are read one by one, so that one bad part hides no other")]
+struct Root {
+    /// Where the lake is and how it commits.
+    lake: Option<Lake>,
+    /// Where lakebox listens, and the limits of queries.
+    server: Option<Server>,
+    /// Systems to follow, by a name of your choice. The name becomes part of table names: `silver.<source>_<table>`.
+    sources: Option<BTreeMap<String, sources::Entry>>,
+    /// WebAssembly plugins that change rows on their way, by a name of your choice.
+    transforms: Option<BTreeMap<String, Transform>>,
+    /// The folder of the SQL models that make the gold tables. Default: `./models`, where it exists.
+    models: Option<String>,
+}
+
+/// Where the lake is and how it commits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lake {
+    /// The folder of all tables, relative to this file, or `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    /// Default: `./lake`.
+    pub(super) warehouse: Option<String>,
+    /// What lakebox remembers: `sqlite:PATH`, or `postgres://user:password@host/database` where several processes share it.
+    /// Default: `sqlite:./lake/catalog.db`.
+    pub(super) catalog: Option<Secret>,
+    /// Options of the object store under their usual names, for example `aws_region`, `aws_access_key_id`, `aws_endpoint`.
+    #[serde(default)]
+    pub(super) options: BTreeMap<String, Secret>,
+    /// Memory for rows that are not committed yet, all sources together; more go to disk or wait. Default: 512MiB.
+    pub(super) memory: Option<Size>,
+    /// When changes are committed, for every source that does not say it itself.
+    pub(super) commit: Option<Commit>,
+}
+
+/// When changes are committed. Whichever comes first; always between two transactions of the source.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Commit {
+    /// The longest time between a change and its commit. Queries see changes long before. Default: 5s, and 60s on object stores.
+    pub(super) every: Option<Time>,
+    /// Changes in a commit. Default: 500000.
+    #[schemars(range(min = 1))]
+    pub(super) max_rows: Option<u64>,
+    /// Bytes of changes in a commit, as they are held in memory. Default: 256MiB.
+    pub(super) max_bytes: Option<Size>,
+}
+
+/// Where lakebox listens, and the limits of queries.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    /// The dashboard and the HTTP API. Default: 127.0.0.1:8480.
+    pub(super) http: Option<Address>,
+    /// SQL for PostgreSQL clients. Default: 127.0.0.1:5480.
+    pub(super) pgwire: Option<Address>,
+    /// The longest a query may take. Default: 10m.
+    pub(super) query_timeout: Option<Time>,
+    /// Memory that one query may hold before it spills to disk. Default: 1GiB.
+    pub(super) query_memory: Option<Size>,
+    /// Disk that all queries together may use for what they spill. Default: 64GiB.
+    pub(super) query_spill: Option<Size>,
+    /// Queries that run at once; others wait. Default: 8.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(super) queries_max: Option<u32>,
+}
+
+/// What every source has, whatever its type.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(super) struct SourceCommon {
+    /// Transforms that every row passes, in this order.
+    #[serde(default)]
+    pub(super) transforms: Vec<String>,
+    /// When changes are committed. What is not said here is taken from `lake.commit`.
+    pub(super) commit: Option<Commit>,
+}
+
+/// A PostgreSQL database, followed through logical replication.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Postgres {
+    /// Where the database is: `postgres://user:password@host:5432/database?sslmode=require`. The user needs LOGIN, REPLICATION and SELECT
+    /// on the tables; to make publications by itself, lakebox also needs CREATE on the database and ownership of the tables.
+    #[schemars(required)]
+    pub(super) url: Option<Secret>,
+    /// Which tables: `schema.table` with `*` and `?`, and `!` in front of what to leave out. Default: `["public.*"]`.
+    pub(super) tables: Option<Vec<String>>,
+    /// The replication slot, this source's alone. Default: `lakebox_<source>`.
+    pub(super) slot: Option<String>,
+    /// The publication. Default: `lakebox_<source>`.
+    pub(super) publication: Option<String>,
+    /// The first copy of the tables.
+    #[serde(default)]
+    pub(super) snapshot: Snapshot,
+    /// Write-ahead log that the server may keep for this source before lakebox warns; 0B for never. Default: 20GiB.
+    pub(super) wal_budget: Option<Size>,
+    /// Memory for changes read ahead of the lake. Default: 64MiB.
+    pub(super) read_ahead: Option<Size>,
+}
+
+/// The first copy of the tables.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Snapshot {
+    /// Connections that copy at once. Default: 2.
+    #[schemars(range(min = 1, max = 32))]
+    pub(super) connections: Option<u32>,
+}
+
+/// A bank that lakebox makes up, for trying things out: customers, loans, payments and a ledger that always sums to zero.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Simulator {
+    /// The same seed gives the same bank. Default: 7.
+    pub(super) seed: Option<u64>,
+    /// Transactions per second on average; 0 for as fast as they are read. Default: 200.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(super) rate: Option<f64>,
+    /// How many customers there are at any time. Default: 6000.
+    #[schemars(range(min = 20, max = 10_000_000))]
+    pub(super) customers: Option<u32>,
+    /// The bank's date at the first transaction, as YYYY-MM-DD. Default: 2026-01-01.
+    pub(super) starts_on: Option<String>,
+    /// Which time changes carry as their commit time: the time they are told at, or the bank's own. Default: `now`.
+    pub(super) commit_time: Option<source_simulator::CommitTime>,
+    /// How often changes are told; all of one tick come together. Default: 100ms.
+    pub(super) tick: Option<Time>,
+    /// Falls silent after this many transactions.
+    pub(super) stop_after: Option<u64>,
+}
+
+/// A WebAssembly plugin.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transform {
+    /// The plugin's file, relative to this file.
+    #[schemars(required)]
+    pub(super) wasm: Option<String>,
+    /// What the plugin itself is told.
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is read from the file's nodes, which know what is secret")]
+    pub(super) config: serde_json::Map<String, Json>,
+    /// What becomes of rows that the plugin can't take. Default: `dead_letter`.
+    #[serde(default)]
+    pub(super) on_error: transform::OnError,
+    /// Memory that one instance of the plugin may use. Default: 64MiB.
+    pub(super) memory_max: Option<Size>,
+    /// CPU time that the plugin may take for one batch. Default: 1s.
+    pub(super) batch_time_max: Option<Time>,
+}
+
+/// The JSON Schema of the configuration file.
+pub(super) fn schema() -> Json {
+    let mut schema = json!(SchemaGenerator::new(SchemaSettings::draft07()).into_root_schema_for::<Root>());
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".into(), "lakebox.yaml".into());
+    }
+    schema
+}
+
+/// The JSON Schema of the configuration file as `lakebox config-schema` prints it.
+pub fn schema_json() -> String {
+    format!("{:#}\n", schema())
+}
