@@ -15,14 +15,8 @@ mod units;
 mod written;
 mod yaml;
 
-<<<<<<< HEAD
 pub use checked::{Config, Source, SourceKind, Transform};
 pub use problem::{Problem, Report, Severity};
-=======
-pub use checked::{Commit, Config, Lake, PostgresSource, Server, Source, SourceKind, Transform};
-pub use problem::{Problem, Report, Severity};
-pub use secret::Secret;
->>>>>>> main
 pub use written::schema_json;
 
 use std::path::Path;
