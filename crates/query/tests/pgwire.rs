@@ -125,9 +125,6 @@ async fn drivers_bind_parameters_and_read_binary_values() {
     assert_eq!((row.get::<_, bool>(3), row.get::<_, i32>(4)), (true, 4));
     let none: Option<String> = client.query_one("SELECT customer FROM shop_orders WHERE id = 0", &[]).await.unwrap().get(0);
     assert_eq!(none, None);
-    let ids: Vec<i64> = vec![4, 5, 6, 1];
-    let rows = client.query("SELECT id FROM shop_orders WHERE id = ANY($1) ORDER BY id", &[&ids]).await.unwrap();
-    assert_eq!(rows.iter().map(|r| r.get::<_, i64>(0)).collect::<Vec<_>>(), [4, 5, 6]);
     let array: Vec<Option<i64>> =
         client.query_one("SELECT array_agg(id) FROM shop_orders WHERE id < 6 AND id > 3", &[]).await.unwrap().get(0);
     assert_eq!(array, [Some(4), Some(5)]);
