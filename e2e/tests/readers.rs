@@ -45,7 +45,7 @@ async fn duckdb_and_pyiceberg_read_the_same_rows() -> Result<()> {
         if layer == "silver" {
             ensure!(ours.len() == usize::try_from(rows)?, "lakebox has {} rows, the source {rows}", ours.len());
         }
-        let ours: Vec<String> = ours.iter().map(|row| serde_json::to_string(row)).collect::<Result<_, _>>()?;
+        let ours: Vec<String> = ours.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
         let detail = lakebox.get(&format!("/api/v1/tables/{layer}/shop_orders")).await?;
         let metadata = detail["metadata_location"].as_str().context("a metadata location")?.to_owned();
         for engine in ["duckdb", "pyiceberg"] {

@@ -1,5 +1,7 @@
 //! The catalog against real SQLite files and a real PostgreSQL: every case of `commits` and `records` runs on both.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with its first surprise")]
+
 mod commits;
 mod failures;
 mod places;

@@ -8,10 +8,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
-use std::{
-    fs,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 const PLUGIN: &str = "mask_pii.wasm";
 

@@ -62,8 +62,14 @@ struct SourceFactory {
 
 impl Fleet {
     /// Makes handles for every source and entries for every transform. Nothing runs yet.
-    pub async fn new(config: &Config, lake: &Lake, catalog: &Catalog, clock: &SharedClock) -> Result<(Self, Vec<Handle>, Vec<TransformEntry>)> {
-        let host = Host::new(&HostSettings { cache_dir: Some(state_dir(config).join("plugins")) }).context("starting the plugin host")?;
+    pub async fn new(
+        config: &Config,
+        lake: &Lake,
+        catalog: &Catalog,
+        clock: &SharedClock,
+    ) -> Result<(Self, Vec<Handle>, Vec<TransformEntry>)> {
+        let host = Host::new(&HostSettings { cache_dir: Some(state_dir(config).join("plugins")) })
+            .context("starting the plugin host")?;
         let plans: Vec<TransformPlan> = config.transforms.iter().map(plan).collect();
         let entries = config.transforms.iter().zip(&plans).map(|(settings, plan)| entry(&host, settings, plan)).collect();
         // One budget for all pipelines: rows that are not committed yet.
@@ -76,7 +82,8 @@ impl Fleet {
                 catalog::Desired::Paused => Desired::Paused,
                 catalog::Desired::Running => Desired::Running,
             };
-            let (handle, desired) = Handle::new(&source.name, source.kind.type_name(), source.transforms.clone(), monitor.clone(), initial);
+            let (handle, desired) =
+                Handle::new(&source.name, source.kind.type_name(), source.transforms.clone(), monitor.clone(), initial);
             let named = |name: &String| plans.iter().find(|p| &p.name == name).cloned();
             let factory = SourceFactory {
                 source: source.clone(),

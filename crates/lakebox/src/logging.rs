@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// What of the libraries' own chatter is worth keeping.
-const QUIET: &str = "sqlx=warn,datafusion=warn,wasmtime=warn,cranelift=warn,h2=warn,hyper=warn,object_store=warn,iceberg=warn,pgwire=warn";
+const QUIET: &str =
+    "sqlx=warn,datafusion=warn,wasmtime=warn,cranelift=warn,h2=warn,hyper=warn,object_store=warn,iceberg=warn,pgwire=warn";
 
 /// Starts logging. `filter` is in the form `info,lake=debug`; `json` asks for one JSON object a line.
 pub fn start(filter: &str, json: bool) {

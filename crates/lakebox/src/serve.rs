@@ -8,13 +8,7 @@ use medallion::{Models, ModelsSettings};
 use query::{Engine, QuerySettings, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
 use server::{App, AppParts};
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::net::TcpListener;
 
 const HTTP_PATIENCE: Duration = Duration::from_secs(5);
@@ -169,7 +163,12 @@ fn greet(config: &Config, options: &Options) {
     let what = if options.demo { "the demo" } else { "lakebox" };
     let pgwire = config.server.pgwire;
     tracing::info!("{what} is ready: dashboard http://{}", config.server.http);
-    tracing::info!("SQL: lakebox sql, or psql -h {} -p {} -d lakebox; lake: {}", pgwire.ip(), pgwire.port(), config.lake.warehouse);
+    tracing::info!(
+        "SQL: lakebox sql, or psql -h {} -p {} -d lakebox; lake: {}",
+        pgwire.ip(),
+        pgwire.port(),
+        config.lake.warehouse
+    );
 }
 
 /// Waits for the first SIGTERM or SIGINT.

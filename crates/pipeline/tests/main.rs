@@ -1,5 +1,7 @@
 //! The loop against doubles of its seams: faults on cue, time under control.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with its first surprise")]
+
 mod faults;
 mod loops;
 mod planted;

@@ -14,11 +14,14 @@ pub enum TaskEnd {
     Panicked(String),
 }
 
+/// A task's name and handle.
+type Running = (String, JoinHandle<TaskEnd>);
+
 /// Owns background tasks: each has a name, sees the same cancellation, and is awaited at shutdown.
 #[derive(Debug, Clone)]
 pub struct Tasks {
     cancel: CancellationToken,
-    running: Arc<Mutex<Vec<(String, JoinHandle<TaskEnd>)>>>,
+    running: Arc<Mutex<Vec<Running>>>,
 }
 
 impl Default for Tasks {

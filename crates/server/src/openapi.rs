@@ -4,7 +4,11 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "lakebox", description = "Everything the dashboard and the command line use. Errors are application/problem+json.", license(name = "Apache-2.0")),
+    info(
+        title = "lakebox",
+        description = "Everything the dashboard and the command line use. Errors are application/problem+json.",
+        license(name = "Apache-2.0")
+    ),
     paths(
         routes::health::healthz,
         routes::health::readyz,

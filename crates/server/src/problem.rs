@@ -27,8 +27,7 @@ impl Problem {
     /// Something named in the path does not exist.
     pub(crate) fn unknown(what: &str, name: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let known: Vec<String> = known.into_iter().map(|k| k.as_ref().to_owned()).collect();
-        let problem =
-            Self::new(StatusCode::NOT_FOUND, &format!("{what}.unknown"), format!("There is no {what} named `{name}`."));
+        let problem = Self::new(StatusCode::NOT_FOUND, &format!("{what}.unknown"), format!("There is no {what} named `{name}`."));
         match known.len() {
             0 => problem.hint(format!("This lake has no {what} yet.")),
             1..=12 => problem.hint(format!("There is: {}.", known.join(", "))),

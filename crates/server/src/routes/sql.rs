@@ -69,8 +69,7 @@ pub(crate) async fn rows(
     statement: &str,
     params: Vec<serde_json::Value>,
 ) -> Result<Vec<Vec<serde_json::Value>>, Problem> {
-    let request =
-        api::SqlRequest { query: statement.to_owned(), params, id: None, max_rows: None, timeout_ms: None };
+    let request = api::SqlRequest { query: statement.to_owned(), params, id: None, max_rows: None, timeout_ms: None };
     let body = encode(start(app, request).await?, Form::Json).await.map_err(|e| problem(&e))?;
     let bytes = axum::body::to_bytes(Body::from_stream(body.chunks), usize::MAX).await;
     let bytes = bytes.map_err(|e| Problem::internal(&e))?;

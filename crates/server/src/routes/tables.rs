@@ -5,7 +5,7 @@ use axum::{
 };
 use lake::{SnapshotInfo, TableInfo, TableView, field_id};
 use medallion::{ModelStatus, RunningState};
-use model::{Layer, LakeTable, lake_name};
+use model::{LakeTable, Layer, lake_name};
 use query::sql_type_name;
 use std::{collections::BTreeMap, sync::Arc};
 
