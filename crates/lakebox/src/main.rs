@@ -19,11 +19,11 @@ fn main() -> ExitCode {
     let json = cli.log_format == LogFormat::Json;
     let result = match cli.command {
         Command::Serve(args) => {
-            logging::start("info", json);
+            logging::start(&cli.log, json);
             return serve_config(&args.config);
         }
         Command::Demo(args) => {
-            logging::start("info", json);
+            logging::start(&cli.log, json);
             demo::run(&args)
         }
         Command::Init(args) => return cli::init(&args),

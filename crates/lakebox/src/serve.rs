@@ -40,6 +40,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let http = bind(config.server.http, "http", "the dashboard and the API").await?;
     let pgwire = bind(config.server.pgwire, "pgwire", "the PostgreSQL wire").await?;
     let catalog = Catalog::open(config.lake.catalog.expose(), clock.clone()).await.map_err(told)?;
+    // One lakebox runs the pipelines of a catalog. Commits are safe without it; the claim says so early and clearly.
+    let _claim = catalog.claim("pipelines").await.map_err(told)?;
     let lake = Lake::open(lake_settings(&config), catalog.clone(), clock.clone()).await.map_err(told)?;
     let engine = engine(&config, &lake, &clock)?;
     let (fleet, pipelines, transforms) = Fleet::new(&config, &lake, &catalog, &clock).await?;
@@ -58,7 +60,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
         about: about(&config, &options),
         started_us,
         warehouse_dir: (!config.lake.is_remote()).then(|| PathBuf::from(&config.lake.warehouse)),
-        hosts: Vec::new(),
+        hosts: config.server.hosts.clone(),
         stopping: stop.clone(),
     });
 

@@ -1,6 +1,8 @@
+use crate::routes;
 use catalog::Catalog;
 use lake::Lake;
 use medallion::Models;
+use model::LakeTable;
 use pipeline::Handle;
 use query::Engine;
 use runtime::{CancellationToken, SharedClock};
@@ -58,7 +60,24 @@ pub struct TransformEntry {
 impl App {
     /// The handlers' state.
     pub fn new(parts: AppParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        let app = Self { parts: Arc::new(parts) };
+        app.register_system_tables();
+        app
+    }
+
+    /// `system.pipelines` and `system.snapshots` are what the API shows of the same things.
+    fn register_system_tables(&self) {
+        let handles = self.pipelines.clone();
+        self.engine.register_system_table(query::pipelines(move || routes::pipelines::wire_all(&handles)));
+        let lake = self.lake.clone();
+        self.engine.register_system_table(query::snapshots(move || {
+            let tables: Vec<_> = lake.view().tables.keys().cloned().collect();
+            let snapshots = |table: LakeTable| {
+                let found = lake.info(&table).map(|info| info.snapshots).unwrap_or_default();
+                found.into_iter().map(move |info| (table.clone(), routes::tables::snapshot(&info)))
+            };
+            tables.into_iter().flat_map(snapshots).collect()
+        }));
     }
 }
 

@@ -36,7 +36,7 @@ async fn refusals_name_the_place_and_the_fix() {
     let error = refused(&with(server.url_of("plain")), &none).await;
     assert_error(&error, Kind::Refused, "plain may not replicate", "ALTER ROLE \"plain\" REPLICATION");
 
-    let error = refused(&with(server.url().replace("postgres@", "postgres@").to_owned() + "?sslmode=require"), &none).await;
+    let error = refused(&with(server.url().to_owned() + "?sslmode=require"), &none).await;
     assert_error(&error, Kind::Refused, "does not offer TLS", "ssl on");
 
     let hba = server.data().join("pg_hba.conf");

@@ -140,10 +140,11 @@ async fn load(sql: Sql, seed: u64, transactions: usize, reshape: bool) {
         }
         text.push_str(if random.random_range(0..10) == 0 { "ROLLBACK" } else { "COMMIT" });
         sql.run(&text).await;
-        if reshape && n % 40 == 20 {
-            if let Some(ddl) = RESHAPES.get(n / 40) {
-                sql.run(ddl).await;
-            }
+        if reshape
+            && n % 40 == 20
+            && let Some(ddl) = RESHAPES.get(n / 40)
+        {
+            sql.run(ddl).await;
         }
     }
 }

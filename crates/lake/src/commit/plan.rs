@@ -115,7 +115,7 @@ fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan)
     for record in deletes {
         let stays = match &record.scope {
             None => any_wide,
-            Some(scope) => at.get(scope).is_some_and(|i| !(narrow && !live[*i].fresh.is_empty())),
+            Some(scope) => at.get(scope).is_some_and(|i| !narrow || live[*i].fresh.is_empty()),
         };
         let list = if stays { &mut plan.kept_deletes } else { &mut plan.removed_deletes };
         list.push(record.clone());

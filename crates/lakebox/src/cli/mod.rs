@@ -18,6 +18,9 @@ pub struct Cli {
     /// How log lines look on standard error.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "LAKEBOX_LOG_FORMAT")]
     pub log_format: LogFormat,
+    /// What is logged: a level, or levels by part, such as `info,source_postgres=debug`.
+    #[arg(long, global = true, default_value = "info", env = "LAKEBOX_LOG", value_name = "LEVELS")]
+    pub log: String,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

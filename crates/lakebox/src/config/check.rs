@@ -166,6 +166,7 @@ impl Check<'_> {
             query_memory_bytes_max: written.query_memory.map_or(1 << 30, |Size(b)| usize::try_from(b).unwrap_or(usize::MAX)),
             query_spill_bytes_max: written.query_spill.map_or(64 << 30, |Size(b)| b),
             queries_running_max: written.queries_max.unwrap_or(8) as usize,
+            hosts: written.hosts,
         };
         let sound = |key| root.find(&["server", key]).is_none_or(|n| !n.broken);
         let one_port = server.http.port() != 0 && server.http.port() == server.pgwire.port();

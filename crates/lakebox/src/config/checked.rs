@@ -65,6 +65,8 @@ pub struct Server {
     pub query_spill_bytes_max: u64,
     /// Queries that run at once.
     pub queries_running_max: usize,
+    /// Host names under which browsers may reach the server, besides `localhost` and addresses.
+    pub hosts: Vec<String>,
 }
 
 /// A system to follow.

@@ -76,6 +76,9 @@ pub(super) struct Server {
     /// Queries that run at once; others wait. Default: 8.
     #[schemars(range(min = 1, max = 1000))]
     pub(super) queries_max: Option<u32>,
+    /// Host names under which browsers may reach the server, besides `localhost` and addresses. Others are refused.
+    #[serde(default)]
+    pub(super) hosts: Vec<String>,
 }
 
 /// What every source has, whatever its type.

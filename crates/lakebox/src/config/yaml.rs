@@ -147,8 +147,11 @@ struct Open {
     anchor: usize,
     items: Vec<Node>,
     /// For a map: its entries, and the key whose value comes next.
-    entries: Option<(Vec<Entry>, Option<(String, Place)>)>,
+    entries: Option<(Vec<Entry>, Option<Pending>)>,
 }
+
+/// A key that was read, and where.
+type Pending = (String, Place);
 
 struct Builder<'a> {
     report: &'a mut Report,

@@ -66,7 +66,12 @@ fn find<'a>(app: &'a App, name: &str) -> Result<&'a Handle, Problem> {
 
 /// Every pipeline as clients see it.
 pub(crate) fn all(app: &App) -> Vec<api::Pipeline> {
-    app.pipelines.iter().map(|handle| wire(handle, &handle.monitor.report())).collect()
+    wire_all(&app.pipelines)
+}
+
+/// These pipelines as clients see them.
+pub(crate) fn wire_all(handles: &[Handle]) -> Vec<api::Pipeline> {
+    handles.iter().map(|handle| wire(handle, &handle.monitor.report())).collect()
 }
 
 /// One second as clients see it.

@@ -181,7 +181,8 @@ fn sort_order(order: &[(String, bool)]) -> String {
     order.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn snapshot(info: &SnapshotInfo) -> api::TableSnapshot {
+/// A snapshot as clients see it.
+pub(crate) fn snapshot(info: &SnapshotInfo) -> api::TableSnapshot {
     let number = |key: &str| info.summary.get(key).and_then(|v| v.parse().ok()).unwrap_or(0);
     api::TableSnapshot {
         id: info.id.to_string(),

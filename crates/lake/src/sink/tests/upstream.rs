@@ -198,14 +198,16 @@ impl Transaction {
             }
             (_, None) | (16.., Some(_)) => {
                 self.state[table].push(new.clone());
-                self.plain(table, if wish.kind % 2 == 0 { 'c' } else { 'r' }, new);
+                self.plain(table, if wish.kind.is_multiple_of(2) { 'c' } else { 'r' }, new);
             }
         }
     }
 
     fn whole(&mut self, wish: Wish) {
-        let row: Row =
-            vec![Some(format!("x{}", wish.key % 3)), Some((wish.value % 2).to_string()).filter(|_| wish.value % 5 != 0)];
+        let row: Row = vec![
+            Some(format!("x{}", wish.key % 3)),
+            Some((wish.value % 2).to_string()).filter(|_| !wish.value.is_multiple_of(5)),
+        ];
         match wish.kind % 16 {
             15 => {
                 self.state[WHOLE].clear();
