@@ -5,10 +5,13 @@ use crate::{
 use catalog::{Catalog, CursorSwap};
 use model::{Cursor, LakeTable};
 use object_store::ObjectStore;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use runtime::SharedClock;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::broadcast;
 
 /// Commits that a slow listener may lag behind before it misses some.
@@ -60,6 +63,8 @@ struct Inner {
     tables: Tables,
     view: RwLock<Arc<LakeView>>,
     committed: broadcast::Sender<Committed>,
+    /// Durable, but not in the view yet: listeners look at the view, so they are told once it shows the commit.
+    unannounced: Mutex<Vec<Committed>>,
     clock: SharedClock,
     _lock: WarehouseLock,
 }
@@ -87,7 +92,16 @@ impl Lake {
             sources: cursors.into_iter().map(|(source, stored)| (source, stored.cursor)).collect(),
         };
         let (committed, _) = broadcast::channel(ANNOUNCED_MOST);
-        Ok(Self { inner: Arc::new(Inner { tables, view: RwLock::new(Arc::new(view)), committed, clock, _lock: lock }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                tables,
+                view: RwLock::new(Arc::new(view)),
+                committed,
+                unannounced: Mutex::default(),
+                clock,
+                _lock: lock,
+            }),
+        })
     }
 
     /// All tables at one moment. Cheap; plan and run a whole query on one view.
@@ -119,7 +133,7 @@ impl Lake {
         self.inner.committed.subscribe()
     }
 
-    /// Commits, then tells listeners. What queries see stays as it was until [`Self::publish`], so that a source's sink can swap its
+    /// Commits. What queries see stays as it was until [`Self::publish`], which also tells listeners, so that a source's sink can swap its
     /// committed files in and its hot tail out in one step. See [`Tables::commit`] for what is durable when, and what an error means.
     ///
     /// # Errors
@@ -127,14 +141,14 @@ impl Lake {
     pub async fn commit(&self, changes: Vec<TableChange>, cursor: Option<CursorSwap>) -> Result<Vec<Arc<TableState>>, Error> {
         let source = cursor.as_ref().map(|c| c.source.clone());
         let applied = self.inner.tables.apply(changes, cursor).await?;
-        // Nobody listening is no error.
-        let _ = self.inner.committed.send(Committed { tables: applied.moved, source, at_us: self.inner.clock.now_us() });
+        self.inner.unannounced.lock().push(Committed { tables: applied.moved, source, at_us: self.inner.clock.now_us() });
         Ok(applied.states)
     }
 
     /// Swaps what queries see of these tables, all at once. A source's sink passes itself and the cursor up to which the tables are true then;
     /// all its tables must stand at that cursor.
     pub fn publish(&self, source: Option<(&str, &Cursor)>, tables: Vec<Arc<TableView>>) {
+        let published = tables.iter().map(|t| t.table.clone()).collect();
         let mut view = self.inner.view.write();
         let mut next = LakeView::clone(&view);
         next.tables.extend(tables.into_iter().map(|t| (t.table.clone(), t)));
@@ -142,6 +156,21 @@ impl Lake {
             next.sources.insert(source.to_owned(), cursor.clone());
         }
         *view = Arc::new(next);
+        drop(view);
+        self.announce(source.map(|(name, _)| name), &published);
+    }
+
+    /// Tells listeners of the commits that the view shows now: those of this source, or those of these tables where no source wrote them.
+    fn announce(&self, source: Option<&str>, published: &BTreeSet<LakeTable>) {
+        let shown = |c: &mut Committed| match source {
+            Some(source) => c.source.as_deref() == Some(source),
+            None => c.source.is_none() && c.tables.iter().all(|t| published.contains(t)),
+        };
+        let ready: Vec<Committed> = self.inner.unannounced.lock().extract_if(.., shown).collect();
+        for committed in ready {
+            // Nobody listening is no error.
+            let _ = self.inner.committed.send(committed);
+        }
     }
 
     /// Forgets a table, for queries and in the catalog. Its files stay until upkeep collects them.

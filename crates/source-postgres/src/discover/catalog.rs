@@ -1,4 +1,4 @@
-use super::types::TypeCatalog;
+use super::oids::TypeCatalog;
 use crate::{
     connect::{Client, Row},
     decode::ShapeColumn,

@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 7] = [
 const SIDEWAYS: [(&str, &str); 0] = [];
 
 /// Heavy dependencies and the only crate that may have each. A `*` at the end stands for any rest.
-const DOORS: [(&str, &str); 9] = [
+const DOORS: [(&str, &str); 8] = [
     ("iceberg", "lake"),
     ("datafusion*", "query"),
     ("wasmtime*", "transform"),
@@ -30,7 +30,6 @@ const DOORS: [(&str, &str); 9] = [
     ("rdkafka", "source-kafka"),
     ("sqlx", "catalog"),
     ("axum", "server"),
-    ("rust-embed", "server"),
 ];
 
 /// What each crate needs to be built, and what only its tests need.
