@@ -8,7 +8,8 @@ const backend = process.env.LAKEBOX_URL ?? 'http://127.0.0.1:8480';
 export default defineConfig({
   plugins: [react(), keepPlaceholder()],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
-  server: { host: '127.0.0.1', port: 5173, strictPort: true, proxy: { '/api': backend } },
+  // The server takes changes only from its own origin, so the proxy speaks as that.
+  server: { host: '127.0.0.1', port: 5173, strictPort: true, proxy: { '/api': { target: backend, changeOrigin: true, headers: { origin: backend } } } },
   build: {
     target: 'es2022',
     // check-size.mjs reads it to find what the first load needs.

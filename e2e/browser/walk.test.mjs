@@ -1,7 +1,8 @@
-// Walks the dashboard as a person does, against a server with data flowing (`lakebox demo`, or any other at LAKEBOX_URL).
+// Walks the dashboard as a person does, against `lakebox demo` with its data flowing (at LAKEBOX_URL).
 //
 //   LAKEBOX_URL=http://127.0.0.1:8480 LAKEBOX_SHOTS=/tmp/shots npm test
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { accessible, api, eventually, go, launch, open, shot } from './browser.mjs';
 
@@ -11,38 +12,55 @@ let browser;
 let table;
 let pipeline;
 let model;
+let transform;
 
 before(async () => {
   browser = await launch();
-  // The demo needs some seconds until its first gold table has rows.
-  const tables = await eventually('tables with rows', async () => {
-    const all = await api('/tables');
-    return all.some((each) => each.layer === 'silver' && each.rows > 0) && all;
+  // The demo needs some seconds until its source streams and every model has run once.
+  [pipeline] = await eventually('a streaming pipeline', async () => {
+    const all = await api('/pipelines');
+    return all.some((each) => each.state === 'streaming') && all;
   }, 60);
-  table = tables.filter((each) => each.layer === 'silver').sort((a, b) => b.rows - a.rows)[0];
-  pipeline = (await api('/pipelines'))[0];
-  model = (await api('/models'))[0];
+  const models = await eventually('models that ran', async () => {
+    const all = await api('/models');
+    return all.length > 0 && all.every((each) => each.state === 'ok' && each.rows > 0) && all;
+  }, 60);
+  model = models.find((each) => each.schedule === 'on commit');
+  assert.ok(model, 'a model that runs on commit');
+  const silver = (await api('/tables')).filter((each) => each.layer === 'silver').sort((a, b) => b.rows - a.rows);
+  table = await api(`/tables/silver/${silver[0].name}`);
+  [transform] = await api('/transforms');
 });
 after(() => browser?.close());
 
+/** Each page with texts that only its own data puts into it. */
 const PAGES = () => [
-  ['overview', '/', 'Throughput'],
-  ['tables', '/tables', table.name],
-  ['tables-filtered', `/tables?layer=silver&filter=${table.name}`, table.name],
-  ['table', `/tables/silver/${table.name}`, 'Columns'],
-  ['table-rows', `/tables/silver/${table.name}?tab=rows`, 'rows'],
-  ['table-snapshots', `/tables/silver/${table.name}?tab=snapshots`, 'Rows after'],
-  ['table-files', `/tables/silver/${table.name}?tab=files`, 'data file'],
-  ['table-lineage', `/tables/silver/${table.name}?tab=lineage`, 'Made from'],
-  ['table-properties', `/tables/silver/${table.name}?tab=properties`, 'Current metadata'],
-  ['pipelines', '/pipelines', pipeline.name],
-  ['pipeline', `/pipelines/${pipeline.name}`, 'Throughput'],
-  ['transforms', '/transforms', 'Transforms'],
-  ['models', '/models', model?.name ?? 'No models yet'],
-  ...(model ? [['model', `/models/${model.name}`, 'Statement']] : []),
+  ['overview', '/', '1 pipeline streaming', '5 tables'],
+  ['tables', '/tables', `silver.${table.name}`, `gold.${model.name}`],
+  ['tables-filtered', `/tables?layer=silver&filter=${table.name}`, `silver.${table.name}`],
+  ['table', `/tables/silver/${table.name}`, table.columns.at(-1).name, table.columns.at(-1).type],
+  ['table-rows', `/tables/silver/${table.name}?tab=rows`, 'Any 200 rows', table.columns[0].name],
+  ['table-snapshots', `/tables/silver/${table.name}?tab=snapshots`, 'Append', 'current'],
+  ['table-files', `/tables/silver/${table.name}?tab=files`, 'on average', '.parquet'],
+  ['table-lineage', `/tables/silver/${table.name}?tab=lineage`, table.upstream[0], table.downstream[0]],
+  ['table-properties', `/tables/silver/${table.name}?tab=properties`, table.location, '.metadata.json'],
+  ['pipelines', '/pipelines', pipeline.name, 'Streaming'],
+  ['pipeline', `/pipelines/${pipeline.name}`, pipeline.tables[0].source_table, transform.name],
+  ['transforms', `/transforms?open=${transform.name}`, transform.name, transform.path],
+  ['models', '/models', model.name, 'Ok'],
+  ['model', `/models/${model.name}`, model.upstream[0], 'commit'],
   ['sql', '/sql', 'Write a query and run it'],
-  ['about', '/about', 'Connect'],
+  ['about', '/about', 'This is the demo', 'psql -h'],
 ];
+
+/** Whether a canvas inside `box` has something drawn on it. */
+const drawn = (box) =>
+  box.locator('canvas').first().evaluate((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const colours = new Set();
+    for (let at = 0; at < data.length; at += 4) if (data[at + 3] > 200) colours.add((data[at] << 16) | (data[at + 1] << 8) | data[at + 2]);
+    return colours.size > 3;
+  });
 
 async function noneWrong(problems) {
   assert.deepEqual(problems, []);
@@ -56,9 +74,9 @@ describe('every page', () => {
   ]) {
     it(`opens by its URL, shows its data, is accessible and stays at home (${name})`, async () => {
       const { context, page, problems } = await open(browser, options);
-      for (const [id, path, text] of PAGES()) {
+      for (const [id, path, ...texts] of PAGES()) {
         await go(page, path);
-        await page.getByText(text, { exact: false }).locator('visible=true').first().waitFor();
+        for (const text of texts) await page.locator('#main').getByText(text).locator('visible=true').first().waitFor();
         await page.locator('.skeleton').first().waitFor({ state: 'detached' });
         await page.waitForTimeout(250);
         await shot(page, `${id}-${name}`);
@@ -73,6 +91,19 @@ describe('every page', () => {
 });
 
 describe('live values', () => {
+  it('show rows flowing through every layer', async () => {
+    const { context, page, problems } = await open(browser);
+    await go(page, '/');
+    const total = async () => Number((await page.locator('section', { hasText: 'Throughput' }).getByTitle(/^[\d,]+$/).last().getAttribute('title')).replaceAll(',', ''));
+    const first = await total();
+    assert.ok(first > 0, 'rows were made durable');
+    await eventually('more rows', async () => (await total()) > first, 20);
+    assert.equal(await page.locator('.layer', { hasText: 'behind' }).count(), 3, 'every layer says how fresh it is');
+    await eventually('a drawn chart', () => drawn(page.getByRole('img', { name: /Changes per second/ })));
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
   it('move without a reload, stay when the line drops, and say since when', async () => {
     const { context, page, problems } = await open(browser);
     await page.addInitScript(() => {
@@ -109,7 +140,7 @@ describe('live values', () => {
     await shot(page, 'models-failed');
     broken = false;
     await page.getByRole('button', { name: 'Retry' }).click();
-    await page.getByText(model?.name ?? 'No models yet').first().waitFor();
+    await page.locator('#main').getByText(model.name).first().waitFor();
     await context.close();
   });
 });
@@ -207,18 +238,25 @@ describe('SQL', () => {
     await context.close();
   });
 
-  it('draws a chart, downloads CSV, and restores the view from its URL', async () => {
-    const { context, page } = await open(browser);
-    const gold = model?.name;
-    const query = gold ? `select * from gold.${gold}` : `select * from silver.${table.name} limit 50`;
-    await go(page, `/sql?view=chart&q=${encodeURIComponent(query)}`);
-    await page.locator('.cm-content').click();
-    await page.keyboard.press('Control+Enter');
-    await page.locator('.sql-chart, .empty').first().waitFor();
-    await page.waitForTimeout(800);
+  it('opens a saved query, draws it, downloads it, and restores the view from its URL', async () => {
+    const { context, page, problems } = await open(browser);
+    await go(page, '/sql?panel=saved&view=chart');
+    await page.locator('.sql-side').getByText('Payments by day').click();
+    await eventually('the saved statement', async () => /gold\.daily_payments/.test(await page.locator('.cm-content').innerText()));
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await eventually('a drawn chart', () => drawn(page.locator('.sql-chart')));
+    await page.waitForTimeout(400);
     await shot(page, 'sql-chart');
+    await accessible(page, 'SQL with a chart');
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
     assert.equal(download.suggestedFilename(), 'result.csv');
+    const lines = (await readFile(await download.path(), 'utf8')).trim().split('\n');
+    assert.equal(lines[0].trim(), 'day,kind,amount');
+    assert.ok(lines.length > 10, `${lines.length} lines`);
+    await page.reload();
+    await eventually('the statement after a reload', async () => /gold\.daily_payments/.test(await page.locator('.cm-content').innerText()));
+    assert.match(page.url(), /view=chart/);
+    assert.deepEqual(problems, []);
     await context.close();
   });
 
@@ -238,6 +276,7 @@ describe('SQL', () => {
     await accessible(page, 'the palette');
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: `Delete ${name}` }).click({ force: true });
+    await page.locator('.sql-side').getByText(name).waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Undo' }).click();
     await page.locator('.sql-side').getByText(name).waitFor();
     for (const saved of await api('/saved-queries')) if (saved.name === name) await api(`/saved-queries/${saved.id}`, { method: 'DELETE' });
@@ -253,7 +292,10 @@ describe('pipelines', () => {
     await page.locator('.page-head .status', { hasText: 'Paused' }).waitFor();
     await shot(page, 'pipeline-paused');
     await page.getByRole('button', { name: 'Resume' }).click();
-    await page.locator('.page-head .status', { hasText: /Streaming|Starting|Copying/ }).waitFor();
+    await page.locator('.page-head .status', { hasText: 'Streaming' }).waitFor();
+    const rows = async () => (await api(`/pipelines/${pipeline.name}`)).rows_total;
+    const before = await rows();
+    await eventually('rows after the pause', async () => (await rows()) > before);
     await page.getByRole('button', { name: 'Resync…' }).click();
     const confirm = page.getByRole('dialog').getByRole('button', { name: 'Resync' });
     assert.ok(await confirm.isDisabled());
@@ -262,6 +304,22 @@ describe('pipelines', () => {
     await shot(page, 'pipeline-resync');
     await accessible(page, 'the resync dialogue');
     await page.getByRole('button', { name: 'Keep as it is' }).click();
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+});
+
+describe('models', () => {
+  it('run when asked, and lead from their table and to it', async () => {
+    const { context, page, problems } = await open(browser);
+    await go(page, `/tables?layer=gold&filter=${model.name}`);
+    await page.getByRole('row').filter({ hasText: `gold.${model.name}` }).getByRole('link', { name: model.name, exact: true }).click();
+    await page.waitForURL(`**/models/${model.name}`);
+    await page.getByRole('button', { name: 'Run now' }).click();
+    await page.locator('#main').getByRole('cell', { name: 'request' }).first().waitFor();
+    assert.equal((await api(`/models/${model.name}/runs`)).find((run) => run.trigger === 'request').error ?? null, null);
+    await page.getByRole('link', { name: 'Table', exact: true }).click();
+    await page.waitForURL(`**/tables/gold/${model.name}`);
     assert.deepEqual(problems, []);
     await context.close();
   });

@@ -2,6 +2,12 @@
 export const tableAt = (layer: string, name: string) => ({ to: '/tables/$layer/$name', params: { layer, name } as never });
 export const pipelineAt = (name: string) => ({ to: '/pipelines/$name', params: { name } as never });
 export const modelAt = (name: string) => ({ to: '/models/$name', params: { name } as never });
+/** Who writes a table: `model:orders` is a model, everything else a pipeline. */
+export const writerOf = (writer: string) => {
+  const name = writer.replace(/^model:/, '');
+  return { name, place: name === writer ? pipelineAt(name) : modelAt(name) };
+};
+
 export const sqlWith = (query: string) => ({ to: '/sql', search: { q: query } as never });
 
 const LAYERS = ['bronze', 'silver', 'gold'];

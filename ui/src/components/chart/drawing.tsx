@@ -37,6 +37,9 @@ export default function Drawing({ spec, height }: { spec: ChartSpec; height: num
 
 const token = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** A time axis names the month with the day, and an hour as a clock does. */
+const TIME_LABELS = { year: '{yyyy}', month: '{MMM} {yyyy}', day: '{d} {MMM}', hour: '{HH}:{mm}', minute: '{HH}:{mm}', second: '{HH}:{mm}:{ss}', millisecond: '{HH}:{mm}:{ss}', none: '{HH}:{mm}:{ss}' };
+
 const escape = (text: string) => text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
 
 function options(spec: ChartSpec) {
@@ -76,7 +79,7 @@ function options(spec: ChartSpec) {
       boundaryGap: spec.x === 'category',
       axisLine: { lineStyle: { color: strong } },
       axisTick: { show: false },
-      axisLabel: { color: faint, hideOverlap: true, ...font, rich: { primary: { fontWeight: 'normal' } }, ...(categories ? { width: 120, overflow: 'truncate' } : {}), ...(spec.x === 'value' ? { formatter: spec.formatX } : {}) },
+      axisLabel: { color: faint, hideOverlap: true, ...font, rich: { primary: { fontWeight: 'normal' } }, ...(categories ? { width: 120, overflow: 'truncate' } : {}), ...(spec.x === 'value' ? { formatter: spec.formatX } : spec.x === 'time' ? { formatter: TIME_LABELS } : {}) },
       splitLine: { show: false },
     },
     yAxis: {
@@ -84,6 +87,7 @@ function options(spec: ChartSpec) {
       name: spec.yName,
       nameTextStyle: { color: faint, align: 'left', padding: [0, 0, 0, -4], ...font },
       nameGap: 12,
+      max: spec.yMax ?? null,
       splitNumber: 4,
       // Bars and areas start at zero; a line of its own may not.
       scale: !draws('bar') && !draws('area'),

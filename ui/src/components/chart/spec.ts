@@ -20,4 +20,6 @@ export interface ChartSpec {
   /** Ends of a time axis, in milliseconds. */
   xMin?: number;
   xMax?: number;
+  /** Where the y axis ends; without it at the greatest value. */
+  yMax?: number;
 }

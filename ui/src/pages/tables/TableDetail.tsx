@@ -6,7 +6,7 @@ import { Link, useParams } from '@tanstack/react-router';
 import { lazy } from 'react';
 import { problemOf } from '@/api/client';
 import { table as tableQuery } from '@/api/queries';
-import type { TableDetail as Detail } from '@/api/types';
+import type { TableColumn, TableDetail as Detail } from '@/api/types';
 import { Boundary } from '@/components/boundary';
 import { DataTable } from '@/components/data-table';
 import { Ago, Code, CopyButton, Failure, Notice, Page, Stat, Stats, TabBar } from '@/components/parts';
@@ -79,6 +79,9 @@ export default function TableDetail() {
   );
 }
 
+/** What a column is about; the name of its type alone says nothing new. */
+const about = (column: TableColumn) => (column.doc && column.doc !== column.type ? column.doc : '');
+
 function Columns({ data }: { data: Detail }) {
   return (
     <DataTable
@@ -98,7 +101,7 @@ function Columns({ data }: { data: Detail }) {
         },
         { id: 'type', header: 'Type', accessorKey: 'type', cell: ({ row }) => <span className="mono muted">{row.original.type}</span>, meta: { width: '28%' } },
         { id: 'required', header: 'Empty', accessorFn: (column) => (column.required ? 'never' : 'allowed'), cell: ({ row }) => <span className="muted">{row.original.required ? 'never' : 'allowed'}</span>, meta: { width: 90 } },
-        { id: 'doc', header: 'About', accessorFn: (column) => column.doc ?? '', cell: ({ row }) => <span className="muted">{row.original.doc ?? ''}</span>, meta: { width: '30%', wide: true } },
+        { id: 'doc', header: 'About', accessorFn: about, cell: ({ row }) => <span className="muted">{about(row.original)}</span>, meta: { width: '30%', wide: true } },
         { id: 'id', header: 'Field', accessorKey: 'id', meta: { width: 64, num: true, wide: true } },
       ]}
     />

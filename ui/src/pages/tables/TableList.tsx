@@ -10,7 +10,7 @@ import { FilterBox } from '@/components/filter-box';
 import { Ago, Bytes, Empty, Num, Page, TabBar } from '@/components/parts';
 import { Status } from '@/components/status';
 import * as format from '@/lib/format';
-import { modelAt, pipelineAt, tableAt } from '@/lib/places';
+import { tableAt, writerOf } from '@/lib/places';
 import { oneOf, text, useViewState } from '@/lib/view-state';
 
 const LAYERS = ['all', 'bronze', 'silver', 'gold'] as const;
@@ -65,7 +65,7 @@ const COLUMNS: ColumnDef<TableSummary>[] = [
     header: 'Written by',
     accessorFn: (row) => row.writer ?? '',
     cell: ({ row: { original } }) =>
-      original.writer ? <Link {...(original.layer === 'gold' ? modelAt : pipelineAt)(original.writer)}>{original.writer}</Link> : <span className="faint">{format.NONE}</span>,
+      original.writer ? <Link {...writerOf(original.writer).place}>{writerOf(original.writer).name}</Link> : <span className="faint">{format.NONE}</span>,
     meta: { width: 150, wide: true },
   },
 ];

@@ -1,7 +1,7 @@
 import { IconArrowRight } from '@tabler/icons-react';
 import { Link } from '@tanstack/react-router';
 import type { TableDetail } from '@/api/types';
-import { modelAt, pipelineAt, placeOf } from '@/lib/places';
+import { placeOf, writerOf } from '@/lib/places';
 
 /** What a table is made from and what is made from it. */
 export function Lineage({ data }: { data: TableDetail }) {
@@ -18,7 +18,7 @@ export function Lineage({ data }: { data: TableDetail }) {
         </div>
         {data.writer && (
           <p className="muted" style={{ marginTop: 6 }}>
-            written by <Link {...(data.layer === 'gold' ? modelAt(data.writer) : pipelineAt(data.writer))}>{data.writer}</Link>
+            written by the {data.writer.startsWith('model:') ? 'model' : 'pipeline'} <Link {...writerOf(data.writer).place}>{writerOf(data.writer).name}</Link>
           </p>
         )}
       </div>
