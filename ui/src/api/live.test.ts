@@ -9,3 +9,8 @@ it('appends only what is newer and keeps ten minutes', () => {
   expect(next.at(-1)?.at_us).toBe(600e6);
   expect(appended(old, [{ at_us: 5 }])).toBe(old);
 });
+
+it('replaces a second that was sent before it was over', () => {
+  const old = [{ at_us: 1e6, rows: 500 }, { at_us: 2e6, rows: 40 }];
+  expect(appended(old, [{ at_us: 2e6, rows: 480 }, { at_us: 3e6, rows: 30 }])).toEqual([{ at_us: 1e6, rows: 500 }, { at_us: 2e6, rows: 480 }, { at_us: 3e6, rows: 30 }]);
+});

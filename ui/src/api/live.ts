@@ -87,6 +87,8 @@ export class Live {
 /** The points so far and the newer ones, oldest first, at most ten minutes of them. */
 export function appended<T extends { at_us: number }>(old: T[], next: T[]): T[] {
   const last = old.at(-1)?.at_us ?? -Infinity;
-  const fresh = next.filter((point) => point.at_us > last);
-  return fresh.length === 0 ? old : [...old, ...fresh].slice(-POINTS_MAX);
+  const fresh = next.filter((point) => point.at_us >= last);
+  if (fresh.length === 0) return old;
+  // A second that was sent before it was over comes again with what it held in the end.
+  return [...(fresh[0]?.at_us === last ? old.slice(0, -1) : old), ...fresh].slice(-POINTS_MAX);
 }
