@@ -140,7 +140,7 @@ async fn sql_mistakes_are_told_with_their_place_and_a_suggestion() -> Result<()>
         ("select * from silver.bank_leger", vec!["sql.unknown_table", "bank_ledger"]),
         ("select amout from silver.bank_ledger", vec!["sql.unknown_column", "amount"]),
         ("drop table silver.bank_ledger", vec!["sql.unsupported"]),
-        ("select 1; select 2", vec!["one statement"]),
+        ("select 1; select 2", vec!["2 statements where one is expected"]),
     ] {
         let error = lakebox.sql(query).await.err().with_context(|| format!("{query} was taken"))?.to_string();
         ensure!(words.iter().all(|w| error.contains(w)), "{query}: {error}");

@@ -288,7 +288,7 @@ fn memory(text: &str) -> Error {
             .with_hint("Read fewer rows or columns, or raise `query.spill_bytes_max`.");
     }
     Error::new(Kind::Memory, "the query needs more memory than it may use")
-        .with_hint("Read fewer rows or columns, aggregate earlier, or raise `query.memory_bytes_max`.")
+        .with_hint("Read fewer rows or columns, aggregate earlier, or raise `server.query_memory`.")
 }
 
 fn arrow(error: &::arrow::error::ArrowError) -> Error {
