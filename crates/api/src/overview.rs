@@ -15,7 +15,7 @@ pub struct Overview {
     pub rows_per_s: f64,
     /// Changes made durable since the lake exists.
     pub rows_total: u64,
-    /// Throughput of all pipelines, one point a second for the last ten minutes, oldest first. In server-sent events only the newest point.
+    /// Throughput of all pipelines, one point a second for the last ten minutes, oldest first. In server-sent events only the newest two.
     pub throughput: Vec<crate::ThroughputPoint>,
     /// Pipelines by state.
     pub pipelines: Vec<StateCount>,

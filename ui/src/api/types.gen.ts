@@ -204,7 +204,7 @@ export interface components {
              * @description Changes made durable since the lake exists.
              */
             rows_total: number;
-            /** @description Throughput of all pipelines, one point a second for the last ten minutes, oldest first. In server-sent events only the newest point. */
+            /** @description Throughput of all pipelines, one point a second for the last ten minutes, oldest first. In server-sent events only the newest two. */
             throughput: components["schemas"]["ThroughputPoint"][];
             /** @description Pipelines by state. */
             pipelines: components["schemas"]["StateCount"][];

@@ -8,7 +8,7 @@ use std::{convert::Infallible, time::Duration};
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What changes, once a second: `overview` (with the newest throughput point only) and `pipelines`.
+/// What changes, once a second: `overview` (with the newest two throughput points only) and `pipelines`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "process", responses((status = 200, description = "server-sent events", body = api::Overview)))]
 pub(crate) async fn events(State(app): State<App>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let stopping = app.stopping.clone();
@@ -17,7 +17,8 @@ pub(crate) async fn events(State(app): State<App>) -> Sse<impl Stream<Item = Res
             app.clock.sleep(EVERY).await;
         }
         let mut overview = routes::overview::overview(&app);
-        let newest = overview.throughput.len().saturating_sub(1);
+        // The second that still runs, and the last whole one, so that no second stays half told.
+        let newest = overview.throughput.len().saturating_sub(2);
         overview.throughput.drain(..newest);
         let pipelines = routes::pipelines::all(&app);
         let events = [named("overview", &overview), named("pipelines", &pipelines)];

@@ -29,6 +29,7 @@ pub(crate) async fn run(State(app): State<App>, Path(name): Path<String>) -> Res
 
 /// How many.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Limit {
     /// At most so many (50 unless told).
     limit: Option<u32>,

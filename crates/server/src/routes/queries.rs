@@ -11,6 +11,7 @@ const RUNS_DEFAULT: usize = 100;
 
 /// How many.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Limit {
     /// At most so many (100 unless told).
     limit: Option<usize>,

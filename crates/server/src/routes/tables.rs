@@ -181,6 +181,11 @@ fn sort_order(order: &[(String, bool)]) -> String {
     order.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// How people read a cursor that a snapshot's summary holds as JSON.
+fn cursor_for_people(text: &str) -> Option<String> {
+    serde_json::from_str::<model::Cursor>(text).ok().map(|cursor| cursor.display)
+}
+
 /// A snapshot as clients see it.
 pub(crate) fn snapshot(info: &SnapshotInfo) -> api::TableSnapshot {
     let number = |key: &str| info.summary.get(key).and_then(|v| v.parse().ok()).unwrap_or(0);
@@ -193,7 +198,7 @@ pub(crate) fn snapshot(info: &SnapshotInfo) -> api::TableSnapshot {
         added_files: number("added-data-files"),
         added_bytes: number("added-files-size"),
         total_rows: number("total-records").saturating_sub(number("total-position-deletes")),
-        cursor: info.summary.get(lake::SUMMARY_CURSOR).cloned(),
+        cursor: info.summary.get(lake::SUMMARY_CURSOR).and_then(|text| cursor_for_people(text)),
         current: info.current,
     }
 }

@@ -23,6 +23,7 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Vec<api::Transform>> {
 
 /// Which dead letters.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
     /// At most so many (100 unless told, 10,000 at most).
     limit: Option<u32>,
