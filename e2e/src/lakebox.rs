@@ -1,4 +1,4 @@
-use crate::{postgres::free_port, until};
+use crate::{disk::Disk, postgres::free_port, until};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ pub struct Project {
     dir: TempDir,
     http: u16,
     pgwire: u16,
+    disk: Option<Disk>,
 }
 
 /// A running `lakebox serve`, killed (SIGKILL) when dropped.
@@ -37,7 +38,18 @@ impl Project {
         std::fs::create_dir_all(dir.path().join("models"))?;
         let text = format!("{body}\nserver: {{ http: \"127.0.0.1:{http}\", pgwire: \"127.0.0.1:{pgwire}\" }}\n");
         std::fs::write(dir.path().join("lakebox.yaml"), text)?;
-        Ok(Self { dir, http, pgwire })
+        Ok(Self { dir, http, pgwire, disk: None })
+    }
+
+    /// Puts the folder `folder` of the project on a disk of its own of so many megabytes. The disk begins and ends with each server and is seen
+    /// by it alone; [`Lakebox::inside`] leads there. False where this machine allows no such thing.
+    ///
+    /// # Errors
+    /// When the folder can't be made.
+    pub async fn on_disk_of_its_own(&mut self, folder: &str, megabytes: u32) -> Result<bool> {
+        std::fs::create_dir_all(self.dir.path().join(folder))?;
+        self.disk = Disk::new(folder, megabytes).await?;
+        Ok(self.disk.is_some())
     }
 
     /// The folder.
@@ -68,7 +80,8 @@ impl Project {
     fn spawn_with(&self, config: &str, http: u16, pgwire: u16) -> Result<Lakebox> {
         let log = self.dir.path().join("lakebox.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let child = Command::new(binary())
+        let mut command = self.disk.as_ref().map_or_else(|| Command::new(binary()), |disk| disk.command(&binary()));
+        let child = command
             .args(["serve", "--config", config])
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
@@ -139,6 +152,35 @@ impl Lakebox {
         self.child.id()
     }
 
+    /// A path as the server sees it, for looking from outside at a disk that is its own.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn inside(&self, path: &Path) -> Result<PathBuf> {
+        let pid = self.child.id().context("it has ended already")?;
+        let path = path.strip_prefix("/").context("an absolute path")?;
+        Ok(PathBuf::from(format!("/proc/{pid}/root")).join(path))
+    }
+
+    /// Memory that it holds, in KiB.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let pid = self.child.id().context("it has ended already")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    }
+
+    /// Everything that it and its predecessors in this project have logged.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -180,10 +222,18 @@ impl Lakebox {
     /// # Errors
     /// When the answer is not JSON or not a success.
     pub async fn get(&self, path: &str) -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&self.text(path).await?)?)
+    }
+
+    /// A GET of anything, as text.
+    ///
+    /// # Errors
+    /// When the answer is not a success.
+    pub async fn text(&self, path: &str) -> Result<String> {
         let answer = self.client.get(format!("{}{path}", self.http)).send().await?;
         let (status, body) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "GET {path}: {status}: {body}");
-        Ok(serde_json::from_str(&body)?)
+        Ok(body)
     }
 
     /// A POST of the API without a body.

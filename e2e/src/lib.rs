@@ -1,9 +1,15 @@
 //! Black-box tests: real servers, the real `lakebox` binary, HTTP, SQL and a browser. Links nothing of lakebox but `api`.
 
+mod disk;
 mod lakebox;
+mod pipelines;
+mod places;
 mod postgres;
+mod s3;
 mod wait;
 
 pub use lakebox::{Lakebox, Project};
+pub use places::{plugin, python};
 pub use postgres::Postgres;
+pub use s3::S3;
 pub use wait::until;

@@ -1,8 +1,11 @@
+use crate::until;
 use anyhow::{Context, Result, ensure};
 use std::{
+    ffi::OsStr,
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -29,19 +32,44 @@ impl Postgres {
         ensure!(bin.join("postgres").exists(), "PostgreSQL {major} is not at {}; run `make setup`", bin.display());
         let dir = tempfile::Builder::new().prefix("lakebox-pg").tempdir()?;
         let server = Self { dir, bin, port: free_port()? };
-        server.control("start_postgres.sh").await?;
+        server.start_again().await?;
         Ok(server)
     }
 
-    async fn control(&self, script: &str) -> Result<()> {
+    async fn control(&self, script: &str, args: &[&OsStr]) -> Result<()> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers").join(script);
-        let out = Command::new("bash")
-            .arg(&script)
-            .args([self.dir.path().as_os_str(), self.port.to_string().as_ref(), self.bin.as_os_str()])
-            .output()
-            .await?;
+        let out = Command::new("bash").arg(&script).arg(self.dir.path()).args(args).output().await?;
         ensure!(out.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&out.stderr));
         Ok(())
+    }
+
+    /// Stops the server as an administrator does, and starts it again: what needs a restart takes effect.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub async fn restart(&self) -> Result<()> {
+        self.control("stop_postgres.sh", &[]).await?;
+        self.start_again().await
+    }
+
+    async fn start_again(&self) -> Result<()> {
+        self.control("start_postgres.sh", &[self.port.to_string().as_ref(), self.bin.as_os_str()]).await
+    }
+
+    /// From now on `role`, which exists, has to know its password; everybody else goes in without one.
+    ///
+    /// # Errors
+    /// When the rules can't be written or are not taken.
+    pub async fn ask_for_password(&self, role: &str) -> Result<()> {
+        let path = self.dir.path().join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{rules}"))?;
+        self.client("postgres").await?.batch_execute("select pg_reload_conf()").await?;
+        let without = format!("postgres://{role}@127.0.0.1:{}/postgres", self.port);
+        until("the new rules for logging in", Duration::from_secs(20), || async {
+            Ok(tokio_postgres::connect(&without, NoTls).await.is_err().then_some(()))
+        })
+        .await
     }
 
     /// The URL of a database, as the superuser.
@@ -98,10 +126,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers/stop_postgres.sh");
-        let _ = std::process::Command::new("bash")
-            .arg(script)
-            .args([self.dir.path().as_os_str(), self.port.to_string().as_ref(), self.bin.as_os_str()])
-            .output();
+        let _ = std::process::Command::new("bash").arg(script).arg(self.dir.path()).arg("immediate").output();
     }
 }
 

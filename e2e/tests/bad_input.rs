@@ -1,7 +1,7 @@
 //! What people get wrong and what breaks around them: one clear sentence, what can go on goes on, and it heals by itself where time or a hand mends it.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Lakebox, Postgres, Project, until};
+use e2e::{Postgres, Project, until};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -10,33 +10,11 @@ fn source(url: &str) -> String {
     format!("sources:\n  shop:\n    type: postgres\n    url: {url}\n    tables: [\"public.*\"]\n    commit: {{ every: 200ms }}\n")
 }
 
-/// Waits until the pipeline's error holds every one of `words`, in message or hint.
-async fn complains(lakebox: &Lakebox, words: &[&str]) -> Result<()> {
-    until(&format!("an error that says {words:?}"), PATIENCE, || async {
-        let pipelines = lakebox.get("/api/v1/pipelines").await?;
-        let error = &pipelines[0]["last_error"];
-        let text = format!("{} {}", error["message"], error["hint"]).to_lowercase();
-        ensure!(words.iter().all(|w| text.contains(&w.to_lowercase())), "the pipeline says {error}");
-        Ok(Some(()))
-    })
-    .await
-    .with_context(|| lakebox.log_tail())
-}
-
-async fn streams(lakebox: &Lakebox) -> Result<()> {
-    until("streaming", PATIENCE, || async {
-        let pipelines = lakebox.get("/api/v1/pipelines").await?;
-        Ok((pipelines[0]["state"] == "streaming" && pipelines[0]["last_error"].is_null()).then_some(()))
-    })
-    .await
-    .with_context(|| lakebox.log_tail())
-}
-
 #[tokio::test]
 async fn an_unreachable_database_is_named_and_the_rest_works() -> Result<()> {
     let project = Project::new(&source("postgres://nobody:hunter2@127.0.0.1:9/shop"))?;
     let lakebox = project.serve().await?;
-    complains(&lakebox, &["127.0.0.1:9"]).await?;
+    lakebox.complains("shop", &["127.0.0.1:9"]).await?;
     ensure!(lakebox.sql("select 1").await?.len() == 1);
     ensure!(!lakebox.log_tail().contains("hunter2"), "the password is in the log");
     let everything = lakebox.get("/api/v1/overview").await?;
@@ -52,18 +30,18 @@ async fn missing_rights_and_databases_are_told_and_heal_without_a_restart() -> R
     let url = format!("postgres://reader@127.0.0.1:{}/shop", server.port());
     let project = Project::new(&source(&url))?;
     let lakebox = project.serve().await?;
-    complains(&lakebox, &["shop", "database"]).await?;
+    lakebox.complains("shop", &["shop", "database"]).await?;
     admin.batch_execute("create database shop").await?;
     server.client("shop").await?.batch_execute("create table orders(id int primary key); insert into orders values (1)").await?;
     lakebox.post("/api/v1/pipelines/shop/resume").await?;
-    complains(&lakebox, &["replication"]).await?;
+    lakebox.complains("shop", &["replication"]).await?;
     admin.batch_execute("alter role reader replication").await?;
     lakebox.post("/api/v1/pipelines/shop/resume").await?;
-    complains(&lakebox, &["publication"]).await?;
+    lakebox.complains("shop", &["publication"]).await?;
     let db = server.client("shop").await?;
     db.batch_execute("grant create on database shop to reader; alter table orders owner to reader").await?;
     lakebox.post("/api/v1/pipelines/shop/resume").await?;
-    streams(&lakebox).await?;
+    lakebox.streams("shop").await?;
     until("the row", PATIENCE, || async { Ok(lakebox.sql("select id from silver.shop_orders").await?.first().map(drop)) })
         .await?;
     lakebox.terminate().await
@@ -76,7 +54,7 @@ async fn a_slot_in_use_names_who_has_it() -> Result<()> {
     db.batch_execute("create table orders(id int primary key)").await?;
     let project = Project::new(&source(&server.url("postgres")))?;
     let lakebox = project.serve().await?;
-    streams(&lakebox).await?;
+    lakebox.streams("shop").await?;
     lakebox.terminate().await?;
     let rows = db.query("select slot_name::text from pg_replication_slots", &[]).await?;
     let slot: String = rows[0].get(0);
@@ -89,9 +67,9 @@ async fn a_slot_in_use_names_who_has_it() -> Result<()> {
     })
     .await?;
     let lakebox = project.serve().await?;
-    complains(&lakebox, &[&slot, "use"]).await?;
+    lakebox.complains("shop", &[&slot, "use"]).await?;
     thief.kill().await?;
-    streams(&lakebox).await?;
+    lakebox.streams("shop").await?;
     lakebox.terminate().await
 }
 
@@ -117,7 +95,7 @@ async fn a_corrupt_plugin_stops_its_pipeline_alone() -> Result<()> {
     let project = Project::new(text)?;
     std::fs::write(project.path().join("broken.wasm"), b"this is no plugin")?;
     let lakebox = project.serve().await?;
-    complains(&lakebox, &["broken.wasm"]).await?;
+    lakebox.complains("bad", &["broken.wasm"]).await?;
     until("rows of the good pipeline", PATIENCE, || async {
         Ok(lakebox.sql("select id from silver.good_ledger limit 1").await?.first().map(drop))
     })

@@ -105,6 +105,7 @@ impl Fleet {
     pub fn start(self, stop: CancellationToken) -> Result<Running> {
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            .max_blocking_threads(crate::serve::BLOCKING_THREADS_MAX)
             .thread_name("ingest")
             .enable_all()
             .build()

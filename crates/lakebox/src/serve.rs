@@ -11,6 +11,9 @@ use server::{App, AppParts};
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::net::TcpListener;
 
+/// Threads of one runtime for blocking work. Each keeps memory that it once needed, and a disk is busy with far fewer.
+pub(crate) const BLOCKING_THREADS_MAX: usize = 8;
+
 const HTTP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What `serve` and `demo` differ in.
@@ -28,7 +31,12 @@ pub struct Options {
 /// # Errors
 /// Whatever keeps lakebox from starting, before anything was changed: a port in use, a lake in use, a catalog that can't be opened.
 pub fn serve(config: Config, options: Options) -> Result<()> {
-    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("serve").enable_all().build()?;
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("serve")
+        .enable_all()
+        .build()?;
     threads.block_on(run(config, options))
 }
 
@@ -71,7 +79,9 @@ async fn run(config: Config, options: Options) -> Result<()> {
 
     let signal = signals().await?;
     tracing::info!("{signal}: committing what was read, then stopping; a second signal stops at once");
-    exit_on_next_signal(&tasks);
+    // Not one of `tasks`: nobody waits for a signal that need not come.
+    let impatience = Tasks::default();
+    exit_on_next_signal(&impatience);
     stop.cancel();
     runtime::blocking("draining", move || fleet.join()).await?;
     tasks.shutdown(HTTP_PATIENCE).await;

@@ -199,7 +199,7 @@ impl Run<'_> {
                 self.group.rows = info.rows;
                 self.group.bytes = info.bytes;
                 self.group.open_transaction = false;
-                self.group.unpublished = true;
+                self.group.unpublished = info.unpublished;
                 if self.group.cursor_moved && self.group.since.is_none() {
                     self.group.since = Some(self.clock.monotonic());
                 }
@@ -224,10 +224,10 @@ impl Run<'_> {
         if !self.group.unpublished || self.group.open_transaction {
             return Ok(());
         }
-        if let Some(cursor) = &self.boundary {
-            self.sink.boundary(cursor).await?;
-        }
-        self.group.unpublished = false;
+        self.group.unpublished = match &self.boundary {
+            Some(cursor) => self.sink.boundary(cursor).await?.unpublished,
+            None => false,
+        };
         Ok(())
     }
 

@@ -141,6 +141,8 @@ pub struct BoundaryInfo {
     pub rows: u64,
     /// Bytes they hold in memory.
     pub bytes: u64,
+    /// Whether queries do not see the boundary yet. The loop then gives it again after a moment, until they do.
+    pub unpublished: bool,
 }
 
 /// Where changes go. Accepted is not durable: only a resolved [`CommitTicket`] is.

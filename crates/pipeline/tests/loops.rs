@@ -1,9 +1,13 @@
 use crate::{Doubles, eager, last_cursor, table, transactions};
-use model::Op;
-use pipeline::{Desired, End, Handle, Monitor, Settings, State, run, supervise};
+use async_trait::async_trait;
+use model::{ChangeBatch, Cursor, Op, TableId, TableSchema};
+use pipeline::{
+    BoundaryInfo, CommitTicket, DeadLetter, Desired, End, Error, Handle, Monitor, Settings, Sink, State, run, supervise,
+};
 use runtime::{CancellationToken, SystemClock};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use testkit::{Fault, FaultScript, Gate, Item, MemoryLake, Step, Upstream, VirtualClock, cursor_at, kv_batch, kv_schema};
+use tokio::sync::Notify;
 
 async fn run_doubles(doubles: &Doubles, settings: Settings, stop: &CancellationToken) -> Result<End, pipeline::Error> {
     let clock = SystemClock::shared();
@@ -158,4 +162,65 @@ async fn an_operator_pauses_and_resumes() {
     assert_eq!(lake.silver(&table("a")).len(), 3);
     assert_eq!(monitor.report().state, State::Stopped);
     assert_eq!(lake.violations(), Vec::<String>::new());
+}
+
+/// A sink that shows a boundary only when it is given for the fourth time, as one does that has just shown another.
+struct Shy {
+    inner: Box<dyn Sink>,
+    given: usize,
+    shown: Arc<Notify>,
+}
+
+#[async_trait]
+impl Sink for Shy {
+    async fn open(&mut self) -> Result<Option<Cursor>, Error> {
+        self.inner.open().await
+    }
+
+    async fn schema(&mut self, schema: &Arc<TableSchema>) -> Result<(), Error> {
+        self.inner.schema(schema).await
+    }
+
+    async fn reset(&mut self, table: &TableId) -> Result<(), Error> {
+        self.inner.reset(table).await
+    }
+
+    async fn write(&mut self, batch: ChangeBatch) -> Result<(), Error> {
+        self.given = 0;
+        self.inner.write(batch).await
+    }
+
+    async fn dead(&mut self, letters: Vec<DeadLetter>) -> Result<(), Error> {
+        self.inner.dead(letters).await
+    }
+
+    async fn boundary(&mut self, cursor: &Cursor) -> Result<BoundaryInfo, Error> {
+        self.given += 1;
+        if self.given == 4 {
+            self.shown.notify_one();
+        }
+        Ok(BoundaryInfo { unpublished: self.given < 4, ..self.inner.boundary(cursor).await? })
+    }
+
+    fn commit(&mut self) -> Result<CommitTicket, Error> {
+        self.inner.commit()
+    }
+}
+
+#[tokio::test]
+async fn a_boundary_that_was_not_shown_is_given_until_it_is() {
+    let lake = MemoryLake::new();
+    let upstream = Upstream::new(transactions(3)).watching(&lake);
+    let shown = Arc::new(Notify::new());
+    let shy = Shy { inner: Box::new(lake.sink()), given: 0, shown: Arc::clone(&shown) };
+    let parts = pipeline::Parts { source: Box::new(upstream.source()), stage: pipeline::Stage::default(), sink: Box::new(shy) };
+    let clock = SystemClock::shared();
+    let monitor = Monitor::new(clock.clone(), 0);
+    let settings = Settings { commit_every: Duration::from_secs(3600), ..Settings::default() };
+    let stop = CancellationToken::new();
+    let (ended, ()) = tokio::join!(run(parts, settings, 0, clock, &monitor, &stop), async {
+        tokio::time::timeout(Duration::from_secs(60), shown.notified()).await.expect("the loop gave up on the last boundary");
+        stop.cancel();
+    });
+    ended.expect("no error");
 }

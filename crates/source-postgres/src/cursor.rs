@@ -1,4 +1,4 @@
-use crate::connect::Lsn;
+use crate::{connect::Lsn, discover::Layout};
 use model::{Cursor, Position, TableId};
 use pipeline::{Error, Kind};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub(crate) struct Attached {
     /// Columns with a sibling for values they can't hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) odd: Vec<String>,
+    /// Its columns when the catalog was last looked at. Empty in cursors of lakebox before it was kept.
+    #[serde(default, skip_serializing_if = "Layout::is_empty")]
+    pub(crate) layout: Layout,
 }
 
 /// The position of everything that is included in `lsn`: commit records that start before it.
@@ -75,7 +78,7 @@ mod tests {
     #[test]
     fn a_state_survives_its_cursor_and_zero_is_refused() {
         let table =
-            Attached { id: TableId::new("public", "t"), oid: 7, from: Lsn(5), inserts_only: false, odd: vec!["a".into()] };
+            Attached { id: TableId::new("public", "t"), oid: 7, from: Lsn(5), inserts_only: false, odd: vec!["a".into()], layout: Layout::default() };
         let mut state = State { system: "1".into(), slot: "s".into(), lsn: Lsn(0x1_0000_0010), tables: vec![table] };
         let cursor = state.cursor(3, None).unwrap();
         assert_eq!((State::read(&cursor).unwrap(), lsn_of(&cursor)), (state.clone(), Some(Lsn(0x1_0000_0010))));

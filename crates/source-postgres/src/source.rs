@@ -284,7 +284,14 @@ impl Run {
             let inserts_only = table.key == Key::None;
             let odd = shape.odd_names().to_vec();
             state.tables.retain(|t| t.id != table.id);
-            state.tables.push(Attached { id: table.id.clone(), oid: table.oid, from: slot.consistent, inserts_only, odd });
+            state.tables.push(Attached {
+                id: table.id.clone(),
+                oid: table.oid,
+                from: slot.consistent,
+                inserts_only,
+                odd,
+                layout: table.layout.clone(),
+            });
             self.followed.insert(table.id.clone(), Followed::new(table.oid, slot.consistent, inserts_only, shape, true));
         }
         Ok(seq)
@@ -297,7 +304,15 @@ impl Run {
     async fn attach(&mut self, tables: &[Found], state: &mut State) -> Result<(), Error> {
         self.tell_barred(tables).await?;
         let is_same = |t: &Attached, f: &Found| t.id == f.id && t.oid == f.oid && t.inserts_only == (f.key == Key::None);
-        state.tables.retain(|t| tables.iter().any(|f| is_same(t, f)));
+        state.tables.retain_mut(|attached| {
+            let Some(found) = tables.iter().find(|f| is_same(attached, f)) else { return false };
+            let moved = !attached.layout.is_empty() && attached.layout.moved(&found.layout);
+            if moved {
+                tracing::info!(source = self.settings.source, table = %attached.id, "copying the table again: its columns changed, and with them the values of old rows");
+            }
+            attached.layout.clone_from(&found.layout);
+            !moved
+        });
         let new: Vec<Found> = readable(tables).into_iter().filter(|f| state.table(&f.id).is_none()).cloned().collect();
         self.followed.retain(|id, _| state.table(id).is_some());
         if new.is_empty() {

@@ -1,7 +1,7 @@
 use crate::{
     model_sink::{Driver, Model, number},
     server::{Server, source},
-    workload::assert_same,
+    workload::{assert_same, is_same},
 };
 use pipeline::{Kind, Source};
 use source_postgres::PostgresConfig;
@@ -109,6 +109,54 @@ async fn a_new_table_is_attached_and_a_table_made_anew_is_copied_again() {
     sql.run("INSERT INTO n VALUES (12)").await;
     driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
     assert_same(&sql, "public.n", &driver.model).await;
+    driver.model.assert_changes_are_unique();
+}
+
+/// Changes of columns that give old rows other values without a change event for any of them.
+const SILENT: [(&str, &str); 5] = [
+    ("added", "ALTER TABLE added ADD COLUMN b int NOT NULL DEFAULT 7"),
+    ("renamed", "ALTER TABLE renamed RENAME COLUMN a TO b"),
+    ("retyped", "ALTER TABLE retyped ALTER COLUMN a TYPE text USING 'x' || a"),
+    ("remade", "ALTER TABLE remade DROP COLUMN a; ALTER TABLE remade ADD COLUMN a int DEFAULT 9"),
+    ("swapped", "ALTER TABLE swapped RENAME a TO x; ALTER TABLE swapped RENAME c TO a; ALTER TABLE swapped RENAME x TO c"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_that_change_silently_are_copied_again_whether_the_source_runs_or_not() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    for (table, _) in SILENT {
+        sql.run(&format!("CREATE TABLE {table} (id int PRIMARY KEY, a int, c int); INSERT INTO {table} VALUES (1, 10, 100), (2, 20, 200)"))
+            .await;
+    }
+    sql.run("CREATE TABLE widened (id int PRIMARY KEY, a varchar(9)); INSERT INTO widened VALUES (1, 'a')").await;
+    let mut driver = copied(&server, &server.config()).await;
+    // While it runs, without any later change of the tables.
+    for (table, ddl) in &SILENT[..2] {
+        sql.run(ddl).await;
+        while !is_same(&sql, &format!("public.{table}"), &driver.model).await {
+            driver.step().await.unwrap();
+        }
+    }
+    // While it is down.
+    Source::close(&mut driver.source).await;
+    let model = driver.kill();
+    for (_, ddl) in &SILENT[2..] {
+        sql.run(ddl).await;
+    }
+    sql.run("ALTER TABLE widened ALTER a TYPE text; ALTER TABLE widened ADD n int").await;
+    let resets = model.resets.len();
+    let mut driver = Driver::open_patiently(|| server.source(), model).await;
+    for (table, _) in &SILENT[2..] {
+        let table = format!("public.{table}");
+        while !is_same(&sql, &table, &driver.model).await {
+            driver.step().await.unwrap();
+        }
+    }
+    sql.run("INSERT INTO widened VALUES (2, 'longer than it was', 5)").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.widened", &driver.model).await;
+    assert_eq!(driver.model.resets.len() - resets, SILENT.len() - 2, "what only grew is not copied: {:?}", driver.model.resets);
     driver.model.assert_changes_are_unique();
 }
 

@@ -194,7 +194,8 @@ impl PluginTransform {
     ) -> Result<(), (ChangeBatch, Failure)> {
         let started = ThreadTime::now().as_duration();
         let length = part.num_rows();
-        let answer = self.try_rows(plan, part, self.share(length, whole));
+        let share = self.share(length, whole);
+        let answer = self.try_rows(plan, part, share);
         let settled = answer.and_then(|a| settle(plan, part, a, self.on_error == OnError::Pass).map_err(Failure::Lied));
         match settled {
             Ok(settled) => {
@@ -209,7 +210,9 @@ impl PluginTransform {
             Err(failure) => {
                 self.stats.failure(&failure);
                 self.bury(&failure);
-                if budget.failed(&failure, ThreadTime::now().as_duration().saturating_sub(started)) {
+                // On a crowded machine a call may be stopped late; that is not held against the batch.
+                let took = ThreadTime::now().as_duration().saturating_sub(started).min(share);
+                if budget.failed(&failure, took) {
                     work.todo.push_front((offset, length));
                     work.give_up(&Failure::GaveUp(Box::new(failure.clone())));
                     self.breaker.gave_up(&failure);

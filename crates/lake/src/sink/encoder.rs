@@ -3,7 +3,6 @@
 use crate::{DataFileWriter, Error, Kind, Store, WriterOptions, WrittenFile};
 use arrow::{array::RecordBatch, compute::concat_batches, datatypes::SchemaRef};
 use object_store::path::Path;
-use runtime::Tasks;
 use std::{
     collections::HashMap,
     sync::{
@@ -33,16 +32,17 @@ enum Job {
 }
 
 impl Encoder {
-    /// Starts the thread.
-    pub(crate) fn start(store: Store, tasks: &Tasks) -> Self {
+    /// Starts the thread. It is none of the pool for blocking work: that is small, and this one is busy for as long as its sink lives.
+    ///
+    /// # Errors
+    /// Where the system has no thread left.
+    pub(crate) fn start(source: &str, store: Store) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::unbounded_channel();
-        tasks.spawn("encoding data files", async move {
-            let work = Work { store, open: HashMap::new() };
-            if let Err(error) = runtime::blocking("encoding data files", move || work.run(waiting)).await {
-                tracing::error!("{error}");
-            }
-        });
-        Self { jobs }
+        let work = Work { store, open: HashMap::new() };
+        let name = format!("encode {source}");
+        let started = std::thread::Builder::new().name(name).spawn(move || work.run(waiting));
+        started.map_err(|e| Error::new(Kind::Storage, format!("no thread could be had to encode data files: {e}")).with_source(e))?;
+        Ok(Self { jobs })
     }
 
     /// Appends rows to the file at `path`, which is made where it is new. `size` is kept at the file's bytes so far.

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use model::{ChangeBatch, Cursor, LakeTable, TableId, TableSchema};
 use parking_lot::Mutex;
 use pipeline::{BoundaryInfo, CommitTicket, DeadLetter, Error, Kind, Sink};
-use runtime::{Share, SharedClock, Tasks};
+use runtime::{Share, SharedClock};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
@@ -42,8 +42,6 @@ struct Open {
     resets: BTreeSet<TableId>,
     /// Accepted since the last commit began.
     group: BoundaryInfo,
-    /// Owns the encoder's task.
-    _tasks: Tasks,
 }
 
 impl Lake {
@@ -95,13 +93,12 @@ impl LakeSink {
 #[async_trait]
 impl Sink for LakeSink {
     async fn open(&mut self) -> Result<Option<Cursor>, Error> {
-        let tasks = Tasks::default();
         let store = self.lake.warehouse().clone();
         let cx = Context {
             source: Arc::from(self.source.as_str()),
             lake: self.lake.clone(),
             tables: self.lake.tables().clone(),
-            encoder: Encoder::start(store.clone(), &tasks),
+            encoder: Encoder::start(&self.source, store.clone())?,
             store,
             settings: Arc::new(self.settings.clone()),
             clock: Arc::clone(&self.clock),
@@ -111,8 +108,7 @@ impl Sink for LakeSink {
             commit: Arc::new(CommitState::default()),
         };
         let cursor = self.start_from_durable(&cx).await?;
-        self.open =
-            Some(Open { cx, appliers: BTreeMap::new(), resets: BTreeSet::new(), group: BoundaryInfo::default(), _tasks: tasks });
+        self.open = Some(Open { cx, appliers: BTreeMap::new(), resets: BTreeSet::new(), group: BoundaryInfo::default() });
         Ok(cursor)
     }
 
@@ -303,7 +299,7 @@ impl Open {
             ledger.unpublished = true;
         }
         self.cx.publish_if_due(&mut ledger)?;
-        Ok(self.group)
+        Ok(BoundaryInfo { unpublished: ledger.unpublished, ..self.group })
     }
 
     fn commit(&mut self) -> Result<CommitTicket, Error> {

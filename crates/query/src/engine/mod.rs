@@ -2,6 +2,7 @@
 
 mod catalog;
 mod history;
+mod labels;
 mod params;
 mod plain;
 mod request;
@@ -17,6 +18,7 @@ pub use settings::QuerySettings;
 
 pub(crate) use catalog::PostgresCatalog;
 pub(crate) use history::Queries;
+pub(crate) use labels::Labels;
 pub(crate) use params::json_params;
 pub(crate) use plain::plain_batch;
 pub(crate) use session::{SERVER_VERSION, Session};
@@ -101,6 +103,8 @@ pub struct SchemaTable {
 pub(crate) struct Prepared {
     pub session: Session,
     pub plan: LogicalPlan,
+    /// What its columns are called, where the plan calls them otherwise.
+    pub labels: Labels,
 }
 
 /// How the plan of a statement comes to be, on the engine's own threads.
@@ -165,9 +169,11 @@ impl Engine {
     pub(crate) async fn plan(&self, session: Session, statement: datafusion::sql::parser::Statement) -> Result<Prepared, Error> {
         check_read_only(&statement)?;
         self.check_tables(&session, &statement)?;
+        let mut statement = statement;
+        let labels = Labels::take(&mut statement);
         let plan = session.state.statement_to_plan(statement).await?;
         statement::check_plan(&plan)?;
-        Ok(Prepared { session, plan })
+        Ok(Prepared { session, plan, labels })
     }
 
     /// A session on the lake as it is now.

@@ -121,7 +121,7 @@ impl Work {
         let plan = limited(prepared.plan, self.max_rows)?;
         let plan = state.create_physical_plan(&plan).await?;
         self.counters.set_plan(Arc::clone(&plan));
-        let schema = plain_schema(&plan.schema());
+        let schema = prepared.labels.apply(plain_schema(&plan.schema()));
         let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
         let mut rows = execute_stream(plan, state.task_ctx())?;
         let head = answer.head.lock().take();

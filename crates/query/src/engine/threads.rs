@@ -62,6 +62,8 @@ fn start(count: usize, name: &'static str) -> Result<Runtime, Error> {
     let number = AtomicUsize::new(0);
     Builder::new_multi_thread()
         .worker_threads(count)
+        // Reads of local files. Each thread keeps memory that it once needed.
+        .max_blocking_threads(2 * count.max(2))
         .thread_name_fn(move || format!("{name}-{}", number.fetch_add(1, Ordering::Relaxed)))
         .enable_all()
         .build()

@@ -46,7 +46,7 @@ pub(super) async fn shape(engine: &Engine, query: Arc<Query>) -> Result<Shape, E
             let optimized = prepared.session.state.optimize(&prepared.plan);
             // Optimizing settles types that are only decided later; where parameters stand in its way the plan as it is has to do.
             let plan = optimized.as_ref().unwrap_or(&prepared.plan);
-            Ok(Shape { schema: crate::sql_types::plain_schema(plan.schema().as_arrow()), params })
+            Ok(Shape { schema: prepared.labels.apply(crate::sql_types::plain_schema(plan.schema().as_arrow())), params })
         })
         .await
 }

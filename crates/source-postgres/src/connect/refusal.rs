@@ -89,6 +89,8 @@ impl Refusal {
             "42704" if says("publication") => {
                 (Kind::Misconfigured, hint("Somebody dropped the publication; restart the pipeline and lakebox makes it again."))
             }
+            // Our queries name what the catalog just told; what is gone by then was altered or dropped in between.
+            "42703" | "42P01" => (Kind::Conflict, hint("A table changed its shape while it was being read. lakebox reads it again.")),
             code if code.starts_with("08") || code.starts_with("57") => (Kind::Unreachable, None),
             _ => (Kind::Refused, None),
         }
@@ -114,6 +116,7 @@ mod tests {
             ("3D000", "database \"x\" does not exist", Kind::Refused, "database name"),
             ("42501", "must be superuser or replication role to use replication slots", Kind::Refused, "REPLICATION"),
             ("42501", "permission denied for table t", Kind::Refused, "Grant"),
+            ("42703", "column \"c\" does not exist", Kind::Conflict, "reads it again"),
             ("55006", "replication slot \"s\" is active for PID 7", Kind::InUse, "pg_terminate_backend"),
             ("53400", "all replication slots are in use", Kind::Misconfigured, "max_replication_slots"),
             ("55000", "logical decoding requires wal_level >= logical", Kind::Misconfigured, "wal_level = logical"),

@@ -1,4 +1,7 @@
-use super::oids::TypeCatalog;
+use super::{
+    layout::{Laid, Layout},
+    oids::TypeCatalog,
+};
 use crate::{
     connect::{Client, Row},
     decode::ShapeColumn,
@@ -16,6 +19,8 @@ pub(crate) struct Found {
     pub(crate) oid: u32,
     pub(crate) id: TableId,
     pub(crate) columns: Vec<ShapeColumn>,
+    /// The same columns as the catalog numbers them.
+    pub(crate) layout: Layout,
     pub(crate) key: Key,
     /// Why its rows can't be read; such a table is told of and left alone.
     pub(crate) barred: Option<String>,
@@ -31,6 +36,9 @@ pub(crate) struct Part {
     pub(crate) pages: u64,
     pub(crate) rows: u64,
 }
+
+/// Whether rows from before a column was added may have values in it.
+const FILLED: &str = "atthasmissing OR atthasdef OR attidentity <> ''";
 
 struct Head {
     oid: u32,
@@ -60,7 +68,7 @@ pub(crate) async fn find_tables(
         .into_iter()
         .map(|head| {
             let mine = leaves.remove(&head.oid).unwrap_or_default();
-            let columns = columns.remove(&head.oid).unwrap_or_default();
+            let (columns, layout) = columns.remove(&head.oid).unwrap_or_default();
             let key = key_of(&head, &mine, keys.get(&head.oid));
             let barred = if !head.may_select {
                 Some(format!("the role may not read table {}: permission denied", head.id))
@@ -72,7 +80,7 @@ pub(crate) async fn find_tables(
                 None
             };
             let parts = if head.partitioned { mine.into_iter().filter_map(|l| l.part).collect() } else { vec![head.part] };
-            Found { oid: head.oid, id: head.id, columns, key, barred, parts }
+            Found { oid: head.oid, id: head.id, columns, layout, key, barred, parts }
         })
         .collect())
 }
@@ -111,20 +119,33 @@ fn head(row: &Row) -> Option<Head> {
     })
 }
 
-async fn columns(client: &mut Client, types: &mut TypeCatalog, oids: &str) -> Result<HashMap<u32, Vec<ShapeColumn>>, Error> {
+/// The columns of the tables `oids`, to decode and as they are laid out.
+async fn columns(
+    client: &mut Client,
+    types: &mut TypeCatalog,
+    oids: &str,
+) -> Result<HashMap<u32, (Vec<ShapeColumn>, Layout)>, Error> {
     let rows = client
         .query(
             &format!(
-                "SELECT attrelid, attname, atttypid, atttypmod, attnotnull, format_type(atttypid, atttypmod) FROM pg_attribute \
+                "SELECT attrelid, attname, atttypid, atttypmod, attnotnull, format_type(atttypid, atttypmod), attnum, {FILLED} FROM pg_attribute \
                  WHERE attrelid IN ({oids}) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attrelid, attnum"
             ),
             "reading the catalog of columns",
         )
         .await?;
     types.learn(client, rows.iter().map(|r| number(r, 2))).await?;
-    let mut columns: HashMap<u32, Vec<ShapeColumn>> = HashMap::new();
+    let mut columns: HashMap<u32, (Vec<ShapeColumn>, Layout)> = HashMap::new();
     for row in &rows {
-        columns.entry(number(row, 0)).or_default().push(ShapeColumn {
+        let (columns, layout) = columns.entry(number(row, 0)).or_default();
+        layout.0.push(Laid {
+            number: number(row, 6),
+            name: text(row, 1).to_owned(),
+            type_oid: number(row, 2),
+            typmod: number(row, 3),
+            filled: text(row, 7) == "t",
+        });
+        columns.push(ShapeColumn {
             name: text(row, 1).to_owned(),
             kind: types.kind(number(row, 2), number(row, 3)).unwrap_or(crate::decode::Kind::Printed),
             nullable: text(row, 4) != "t",
@@ -247,7 +268,7 @@ pub(crate) async fn describe(client: &mut Client, oid: u32, types: &[(u32, i32)]
         described.type_names = rows.first().map(|r| (0..r.len()).map(|i| text(r, i).to_owned()).collect()).unwrap_or_default();
     }
     let sql = format!(
-        "SELECT attname, attnotnull, atthasmissing OR atthasdef OR attidentity <> '' FROM pg_attribute \
+        "SELECT attname, attnotnull, {FILLED} FROM pg_attribute \
          WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped"
     );
     for row in client.query(&sql, doing).await? {
@@ -261,12 +282,20 @@ pub(crate) async fn describe(client: &mut Client, oid: u32, types: &[(u32, i32)]
     Ok(described)
 }
 
-/// A number that changes when tables appear, vanish, are renamed or become readable.
+/// A number that changes when tables appear, vanish, are renamed, become readable or get other columns.
 pub(crate) async fn fingerprint(client: &mut Client, matches: impl Fn(&TableId) -> bool) -> Result<u64, Error> {
-    let heads = heads(client).await?;
+    let heads: Vec<Head> = heads(client).await?.into_iter().filter(|h| matches(&h.id)).collect();
     let mut hasher = DefaultHasher::new();
-    for head in heads.iter().filter(|h| matches(&h.id)) {
+    for head in &heads {
         (head.oid, &head.id.schema, &head.id.name, head.may_select, head.row_security, head.identity).hash(&mut hasher);
+    }
+    if !heads.is_empty() {
+        let oids = heads.iter().map(|h| h.oid.to_string()).collect::<Vec<_>>().join(",");
+        let sql = format!(
+            "SELECT attrelid, attnum, attname, atttypid, atttypmod FROM pg_attribute \
+             WHERE attrelid IN ({oids}) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY 1, 2"
+        );
+        client.query(&sql, "reading the catalog of columns").await?.hash(&mut hasher);
     }
     Ok(hasher.finish())
 }

@@ -1,6 +1,7 @@
 //! What the server has: tables by pattern, columns and their types, keys, publications and slots. Everything here is SQL over a [`Client`].
 
 mod catalog;
+mod layout;
 mod oids;
 mod patterns;
 mod publication;
@@ -8,6 +9,7 @@ mod server;
 mod slot;
 
 pub(crate) use catalog::{Found, Part, barred_error, describe, find_tables, fingerprint};
+pub(crate) use layout::Layout;
 pub(crate) use oids::TypeCatalog;
 pub(crate) use patterns::Patterns;
 pub(crate) use publication::publish;

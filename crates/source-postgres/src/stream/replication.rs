@@ -57,6 +57,8 @@ struct Stream {
     status_at: Duration,
     /// The server asked for everything to be confirmed, as it does before it shuts down.
     asked: bool,
+    /// A table has other columns than before.
+    reshaped: bool,
     received: Lsn,
 }
 
@@ -75,7 +77,7 @@ impl Replication<'_> {
         client.start_copy(&sql, &format!("starting to stream from slot {}", self.settings.slot)).await?;
         tracing::info!(source = self.settings.source, slot = self.settings.slot, from = %self.state.lsn, "streaming changes");
         let now = self.clock.monotonic();
-        let mut stream = Stream { client, assembler, boundary_at: now, status_at: now, asked: false, received: self.state.lsn };
+        let mut stream = Stream { client, assembler, boundary_at: now, status_at: now, asked: false, reshaped: false, received: self.state.lsn };
         self.send_status(&mut stream).await?;
         let end = self.stream(&mut stream).await?;
         stream.client.finish().await;
@@ -87,7 +89,8 @@ impl Replication<'_> {
         let mut last_read = usize::MAX;
         loop {
             self.drain(stream).await?;
-            rediscover |= stream.assembler.has_stale() || self.met_stranger(stream);
+            // Names and types alone don't tell a renamed column from a dropped and an added one; the catalog does.
+            rediscover |= stream.reshaped || stream.assembler.has_stale() || self.met_stranger(stream);
             let now = self.clock.monotonic();
             let mut pause = None;
             if !stream.assembler.in_transaction() {
@@ -158,7 +161,7 @@ impl Replication<'_> {
                                 self.boundary(stream).await?;
                             }
                         }
-                        Step::Describe(relation) => self.describe(stream, &relation).await?,
+                        Step::Describe(relation) => stream.reshaped |= self.describe(stream, &relation).await?,
                     }
                 }
                 (b'd', [b'k', rest @ ..]) => {
@@ -266,8 +269,9 @@ impl Replication<'_> {
         stream.client.wire.send(&message(b'd', &body)).await
     }
 
-    /// Finds out what the columns of a relation are: names and types as the log says, what else there is to know from the catalog.
-    async fn describe(&mut self, stream: &mut Stream, relation: &Relation) -> Result<(), Error> {
+    /// Finds out what the columns of a relation are: names and types as the log says, what else there is to know from the catalog. True where
+    /// they are others than before.
+    async fn describe(&mut self, stream: &mut Stream, relation: &Relation) -> Result<bool, Error> {
         let known =
             stream.assembler.tables().iter().find(|t| t.oid == relation.oid).map(|t| t.shape.columns.clone()).unwrap_or_default();
         let same = known.len() == relation.columns.len()
@@ -276,7 +280,8 @@ impl Replication<'_> {
                 .zip(&relation.columns)
                 .all(|(k, r)| k.name == r.name && self.types.kind(r.type_oid, r.typmod) == Some(k.kind.clone()));
         if same {
-            return stream.assembler.follow(relation, known, &[]);
+            stream.assembler.follow(relation, known, &[])?;
+            return Ok(false);
         }
         let mut side = Client::connect(&self.settings.address, Mode::Sql).await?;
         self.types.learn(&mut side, relation.columns.iter().map(|c| c.type_oid)).await?;
@@ -291,6 +296,7 @@ impl Replication<'_> {
         });
         let columns = columns.collect();
         tracing::info!(source = self.settings.source, table = %format_args!("{}.{}", relation.schema, relation.name), "the table has other columns now");
-        stream.assembler.follow(relation, columns, &described.filled)
+        stream.assembler.follow(relation, columns, &described.filled)?;
+        Ok(true)
     }
 }

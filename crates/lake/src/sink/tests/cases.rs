@@ -71,10 +71,10 @@ async fn nothing_is_visible_before_its_boundary_and_an_unshown_boundary_is_shown
     world.restart_sink(&upstream).await;
     let write = |pos, id| batch(&upstream.schemas[NUMBERED], &[change('c', pos, 0, id, Some("x"), false)]);
     world.write(write(1, 1)).await.unwrap();
-    world.boundary(&Upstream::cursor(1)).await;
+    assert!(!world.boundary(&Upstream::cursor(1)).await.unpublished);
     world.write(write(2, 2)).await.unwrap();
     assert_eq!(silver(&world, "numbered").await.len(), 1);
-    world.boundary(&Upstream::cursor(2)).await;
+    assert!(world.boundary(&Upstream::cursor(2)).await.unpublished, "the loop must know that it has to ask again");
     assert_eq!(silver(&world, "numbered").await.len(), 1, "50 ms have not passed");
     world.clock.advance(std::time::Duration::from_millis(50));
     world.write(write(3, 3)).await.unwrap();
