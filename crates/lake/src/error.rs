@@ -129,7 +129,7 @@ impl From<runtime::Abandoned> for Error {
 impl From<Error> for pipeline::Error {
     fn from(error: Error) -> Self {
         let Error { kind, message, hint, source, .. } = error;
-        Self { kind: kind.for_pipeline(), message, hint, source }
+        Self { hint, source, ..Self::new(kind.for_pipeline(), message) }
     }
 }
 

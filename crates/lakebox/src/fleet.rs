@@ -5,12 +5,14 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use catalog::Catalog;
 use lake::{Lake, SinkSettings};
+use model::TableId;
 use pipeline::{Desired, Error, Factory, Handle, Kind, Monitor, Parts, Settings, Source, Stage, supervise};
 use runtime::{ByteBudget, CancellationToken, SharedClock, Tasks};
 use server::TransformEntry;
 use source_postgres::{PostgresConfig, PostgresSource};
 use source_simulator::SimulatorSource;
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -141,10 +143,10 @@ impl Running {
 
 #[async_trait]
 impl Factory for SourceFactory {
-    async fn parts(&self) -> Result<Parts, Error> {
+    async fn parts(&self, aside: &BTreeSet<TableId>) -> Result<Parts, Error> {
         let stage = self.stage().await?;
         let settings = SinkSettings::new(self.index_dir.clone(), self.budget.clone());
-        Ok(Parts { source: self.open_source()?, stage, sink: Box::new(self.lake.sink(&self.source.name, settings)) })
+        Ok(Parts { source: self.open_source(aside)?, stage, sink: Box::new(self.lake.sink(&self.source.name, settings)) })
     }
 
     async fn forget(&self) -> Result<(), Error> {
@@ -154,7 +156,7 @@ impl Factory for SourceFactory {
 }
 
 impl SourceFactory {
-    fn open_source(&self) -> Result<Box<dyn Source>, Error> {
+    fn open_source(&self, aside: &BTreeSet<TableId>) -> Result<Box<dyn Source>, Error> {
         let name = &self.source.name;
         Ok(match &self.source.kind {
             SourceKind::Postgres(settings) => {
@@ -165,7 +167,7 @@ impl SourceFactory {
                 config.snapshot_connections = settings.snapshot_connections;
                 config.wal_budget_mb = settings.wal_budget_bytes >> 20;
                 config.read_ahead_mb = settings.read_ahead_bytes >> 20;
-                Box::new(PostgresSource::new(name, &config, self.clock.clone())?)
+                Box::new(PostgresSource::new(name, &config, self.clock.clone())?.without(aside))
             }
             SourceKind::Simulator(config) => Box::new(SimulatorSource::new(config.clone(), self.clock.clone())),
         })

@@ -1,4 +1,4 @@
-use model::Fault;
+use model::{Fault, TableId};
 use std::{borrow::Cow, time::Duration};
 
 /// What went wrong in a pipeline, as far as the loop must tell cases apart.
@@ -81,6 +81,8 @@ pub struct Error {
     pub message: String,
     /// What the operator can do, where more is known than [`decide`] says.
     pub hint: Option<Cow<'static, str>>,
+    /// The one table that it is about, where all others can go on without that one.
+    pub table: Option<Box<TableId>>,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -89,13 +91,22 @@ pub struct Error {
 impl Error {
     /// An error without cause or hint.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), hint: None, table: None, source: None }
     }
 
     /// Adds what the operator can do.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Of an error of [`Kind::Table`], adds which table it is: the others can go on without it.
+    #[must_use]
+    pub fn about(mut self, table: &TableId) -> Self {
+        if self.kind == Kind::Table {
+            self.table = Some(Box::new(table.clone()));
+        }
         self
     }
 

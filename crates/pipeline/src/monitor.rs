@@ -184,7 +184,8 @@ impl Monitor {
         };
         let mut inner = self.inner.lock();
         let table = TableReport { id: schema.id.clone(), mode, rows: 0, error: None };
-        inner.tables.entry(schema.id.clone()).and_modify(|t| t.mode = mode).or_insert(table);
+        // A table whose shape is told is followed, whatever kept it from that before.
+        inner.tables.entry(schema.id.clone()).and_modify(|t| (t.mode, t.error) = (mode, None)).or_insert(table);
     }
 
     pub(crate) fn table_failed(&self, id: &TableId, error: &Error) {

@@ -169,9 +169,10 @@ impl Run<'_> {
     async fn take(&mut self, event: Event) -> Result<(), Error> {
         match event {
             Event::Schema(schema) => {
-                let shaped = self.stage.schema(schema).await?;
+                let id = schema.id.clone();
+                let shaped = self.stage.schema(schema).await.map_err(|e| e.about(&id))?;
                 self.monitor.table(&shaped);
-                self.sink.schema(&shaped).await?;
+                self.sink.schema(&shaped).await.map_err(|e| e.about(&id))?;
             }
             Event::Reset(table) => {
                 self.sink.reset(&table).await?;
@@ -181,14 +182,15 @@ impl Run<'_> {
                 self.touch();
                 let rows = batch.num_rows() as u64;
                 let bytes = batch.byte_size() as u64;
-                self.monitor.accepted(&batch.schema().id, rows, bytes);
+                let id = batch.schema().id.clone();
+                self.monitor.accepted(&id, rows, bytes);
                 let staged = self.stage.apply(batch).await?;
                 if !staged.dead.is_empty() {
                     self.monitor.dead(staged.dead.len() as u64);
                     self.sink.dead(staged.dead).await?;
                 }
                 for batch in staged.batches {
-                    self.sink.write(batch).await?;
+                    self.sink.write(batch).await.map_err(|e| e.about(&id))?;
                 }
             }
             Event::Boundary(cursor) => {

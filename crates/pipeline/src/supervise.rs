@@ -1,9 +1,13 @@
 use crate::{Decision, Error, Monitor, Parts, Settings, State, decide, run};
 use async_trait::async_trait;
+use model::TableId;
 use runtime::{CancellationToken, SharedClock};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::watch;
 
@@ -71,11 +75,11 @@ impl Handle {
 /// Makes the parts of each run.
 #[async_trait]
 pub trait Factory: Send + Sync {
-    /// New parts. Called once a run.
+    /// New parts. Called once a run. The source leaves the tables in `aside` alone; when they are not aside any more, it copies them anew.
     ///
     /// # Errors
     /// Whatever keeps a part from being made, such as a corrupt plugin.
-    async fn parts(&self) -> Result<Parts, Error>;
+    async fn parts(&self, aside: &BTreeSet<TableId>) -> Result<Parts, Error>;
 
     /// Forgets the durable cursor, so that the next run copies everything anew.
     ///
@@ -86,7 +90,8 @@ pub trait Factory: Send + Sync {
 
 /// Keeps one pipeline as its operator wants it until `stop`: runs it, waits after errors as [`decide`] says, pauses, resyncs.
 ///
-/// Pausing and stopping drain first. A change of mind ends every wait at once.
+/// Pausing and stopping drain first. A change of mind ends every wait at once. A table that can't go on is set aside until the operator pauses
+/// and resumes, or resyncs; the others go on without it.
 pub async fn supervise(
     name: &str,
     factory: &dyn Factory,
@@ -98,6 +103,7 @@ pub async fn supervise(
 ) {
     let mut attempt = 0_u32;
     let mut resynced = None;
+    let mut aside = BTreeSet::new();
     loop {
         let want = *desired.borrow_and_update();
         if stop.is_cancelled() {
@@ -105,20 +111,27 @@ pub async fn supervise(
         }
         if want == Desired::Paused {
             monitor.set_state(State::Paused);
+            aside.clear();
             wait_for_change(&mut desired, &stop).await;
             attempt = 0;
             continue;
         }
         let before = monitor.report().rows_total;
-        let result = match want {
-            Desired::Resync(n) if resynced != Some(n) => match factory.forget().await {
-                Ok(()) => {
-                    resynced = Some(n);
-                    once(factory, settings, attempt, &clock, &monitor, &mut desired, &stop).await
-                }
-                Err(error) => Err(error),
-            },
-            _ => once(factory, settings, attempt, &clock, &monitor, &mut desired, &stop).await,
+        let forgotten = match want {
+            Desired::Resync(n) if resynced != Some(n) => factory.forget().await.map(|()| {
+                resynced = Some(n);
+                aside.clear();
+            }),
+            _ => Ok(()),
+        };
+        monitor.set_state(State::Starting);
+        let parts = match forgotten {
+            Ok(()) => factory.parts(&aside).await,
+            Err(error) => Err(error),
+        };
+        let result = match parts {
+            Ok(parts) => once(parts, settings, attempt, &clock, &monitor, &mut desired, &stop).await,
+            Err(error) => Err(error),
         };
         let Err(error) = result else {
             attempt = 0;
@@ -126,6 +139,13 @@ pub async fn supervise(
         };
         if monitor.report().rows_total > before {
             attempt = 0;
+        }
+        if let Some(table) = error.table.as_deref()
+            && aside.insert(table.clone())
+        {
+            tracing::error!(pipeline = name, %table, code = error.kind.code(), "a table was set aside: {}", full(&error));
+            monitor.table_failed(table, &error);
+            continue;
         }
         let decision = decide(&error, attempt);
         monitor.failed(&error, &decision);
@@ -153,7 +173,7 @@ pub async fn supervise(
 
 /// One run, ended (after draining) by `stop` or by a change of what is desired.
 async fn once(
-    factory: &dyn Factory,
+    parts: Parts,
     settings: Settings,
     attempt: u32,
     clock: &SharedClock,
@@ -161,8 +181,6 @@ async fn once(
     desired: &mut watch::Receiver<Desired>,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    monitor.set_state(State::Starting);
-    let parts = factory.parts().await?;
     let drain = stop.child_token();
     let running = run(parts, settings, attempt, clock.clone(), monitor, &drain);
     tokio::pin!(running);

@@ -2,17 +2,22 @@ use crate::{Doubles, eager, last_cursor, table, transactions};
 use async_trait::async_trait;
 use model::{ChangeBatch, Cursor, Op, TableId, TableSchema};
 use pipeline::{
-    BoundaryInfo, CommitTicket, DeadLetter, Desired, End, Error, Handle, Monitor, Settings, Sink, State, run, supervise,
+    BoundaryInfo, CommitTicket, DeadLetter, Desired, End, Error, Handle, Monitor, Settings, Sink, State, Transform, Transformed,
+    run, supervise,
 };
 use runtime::{CancellationToken, SystemClock};
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use testkit::{Fault, FaultScript, Gate, Item, MemoryLake, Step, Upstream, VirtualClock, cursor_at, kv_batch, kv_schema};
 use tokio::sync::Notify;
 
 async fn run_doubles(doubles: &Doubles, settings: Settings, stop: &CancellationToken) -> Result<End, pipeline::Error> {
     let clock = SystemClock::shared();
     let monitor = Monitor::new(clock.clone(), 0);
-    let parts = pipeline::Factory::parts(doubles).await?;
+    let parts = pipeline::Factory::parts(doubles, &BTreeSet::new()).await?;
     run(parts, settings, 0, clock, &monitor, stop).await
 }
 
@@ -123,7 +128,7 @@ async fn one_failed_table_leaves_the_others_running() {
     let doubles = Doubles { upstream: upstream.clone(), lake: lake.clone() };
     let clock = SystemClock::shared();
     let monitor = Monitor::new(clock.clone(), 0);
-    let parts = pipeline::Factory::parts(&doubles).await.expect("parts");
+    let parts = pipeline::Factory::parts(&doubles, &BTreeSet::new()).await.expect("parts");
     let stop = CancellationToken::new();
     let (ended, ()) = tokio::join!(run(parts, eager(), 0, clock, &monitor, &stop), async {
         upstream.until_acked(&last).await;
@@ -223,4 +228,83 @@ async fn a_boundary_that_was_not_shown_is_given_until_it_is() {
         stop.cancel();
     });
     ended.expect("no error");
+}
+
+/// A transform that has no way with table `b`, until it is mended.
+struct Picky;
+
+impl Transform for Picky {
+    fn name(&self) -> &str {
+        "picky"
+    }
+
+    fn schema(&mut self, input: &Arc<TableSchema>) -> Result<Arc<TableSchema>, Error> {
+        match input.id.name.as_str() {
+            "b" => Err(Error::new(pipeline::Kind::Table, "b is not to my taste")),
+            _ => Ok(Arc::clone(input)),
+        }
+    }
+
+    fn apply(&mut self, batch: ChangeBatch) -> Result<Transformed, Error> {
+        Ok(Transformed { batches: vec![batch], dead: Vec::new() })
+    }
+}
+
+/// Sources that leave tables alone as told.
+struct Choosing {
+    lake: MemoryLake,
+    all: Upstream,
+    without_b: Upstream,
+    /// The tables set aside at each start.
+    asides: Mutex<Vec<BTreeSet<TableId>>>,
+}
+
+#[async_trait]
+impl pipeline::Factory for Choosing {
+    async fn parts(&self, aside: &BTreeSet<TableId>) -> Result<pipeline::Parts, Error> {
+        let mut asides = self.asides.lock().expect("no panic");
+        asides.push(aside.clone());
+        let upstream = if aside.contains(&table("b")) { &self.without_b } else { &self.all };
+        // The third start is after the operator mended the cause.
+        let stage = if asides.len() < 3 { pipeline::Stage::new(vec![Box::new(Picky)]) } else { pipeline::Stage::default() };
+        Ok(pipeline::Parts { source: Box::new(upstream.source()), stage, sink: Box::new(self.lake.sink()) })
+    }
+
+    async fn forget(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_can_not_go_on_is_set_aside_and_taken_up_again_when_the_operator_says() {
+    let a = kv_schema("a");
+    let only_a = vec![
+        Item::Schema(a.clone()),
+        Item::Rows(kv_batch(&a, &[(Op::Create, 1, 0, 1, Some("x"))])),
+        Item::Boundary(cursor_at(1, 2)),
+    ];
+    let lake = MemoryLake::new();
+    let without_b = Upstream::new(only_a).watching(&lake);
+    let all = Upstream::new(transactions(2)).watching(&lake);
+    let factory = Choosing { lake: lake.clone(), all: all.clone(), without_b: without_b.clone(), asides: Mutex::default() };
+    let clock = SystemClock::shared();
+    let monitor = Monitor::new(clock.clone(), 0);
+    let (handle, desired) = Handle::new("shop", "double", Vec::new(), monitor.clone(), Desired::Running);
+    let stop = CancellationToken::new();
+    let ((), ()) = tokio::join!(supervise("shop", &factory, eager(), clock, monitor.clone(), desired, stop.clone()), async {
+        without_b.until_acked(&cursor_at(1, 2)).await;
+        let failed: Vec<_> = monitor.report().tables.into_iter().filter_map(|t| Some((t.id, t.error?))).collect();
+        assert_eq!(failed, [(table("b"), "b is not to my taste".to_owned())]);
+        assert!(monitor.report().failure.is_none(), "the pipeline itself goes on");
+        handle.pause();
+        while monitor.report().state != State::Paused {
+            tokio::task::yield_now().await;
+        }
+        handle.resume();
+        all.until_acked(&cursor_at(2, 2)).await;
+        assert!(monitor.report().tables.iter().all(|t| t.error.is_none()), "mended tables are not shown as failed");
+        stop.cancel();
+    });
+    assert_eq!(*factory.asides.lock().expect("no panic"), [BTreeSet::new(), BTreeSet::from([table("b")]), BTreeSet::new()]);
+    assert_eq!(lake.silver(&table("b")).len(), 1, "the doubles resume after the first transaction");
 }

@@ -9,7 +9,7 @@ mod planted;
 use async_trait::async_trait;
 use model::{Cursor, Op, TableId};
 use pipeline::{Error, Factory, Parts, Settings, Stage};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use testkit::{Item, MemoryLake, Upstream, cursor_at, kv_batch, kv_schema};
 
 /// Parts from doubles, as often as asked.
@@ -20,7 +20,7 @@ struct Doubles {
 
 #[async_trait]
 impl Factory for Doubles {
-    async fn parts(&self) -> Result<Parts, Error> {
+    async fn parts(&self, _: &BTreeSet<TableId>) -> Result<Parts, Error> {
         Ok(Parts { source: Box::new(self.upstream.source()), stage: Stage::default(), sink: Box::new(self.lake.sink()) })
     }
 

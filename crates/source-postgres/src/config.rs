@@ -1,8 +1,9 @@
 use crate::{connect::Address, discover::Patterns};
+use model::TableId;
 use pipeline::{Error, Kind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Settings of a PostgreSQL source.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -117,6 +118,8 @@ pub(crate) struct Settings {
     pub(crate) source: String,
     pub(crate) address: Address,
     pub(crate) patterns: Patterns,
+    /// Tables that are left alone although the patterns take them.
+    pub(crate) aside: BTreeSet<TableId>,
     pub(crate) slot: String,
     pub(crate) publication: String,
     pub(crate) snapshot_connections: usize,
@@ -129,6 +132,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether a table is one of ours.
+    pub(crate) fn follows(&self, table: &TableId) -> bool {
+        self.patterns.matches(table) && !self.aside.contains(table)
+    }
+
     pub(crate) fn new(source: &str, config: &PostgresConfig) -> Result<Self, Error> {
         let owned_name = || format!("lakebox_{source}");
         let slot = config.slot.clone().unwrap_or_else(owned_name);
@@ -164,6 +172,7 @@ impl Settings {
             source: source.to_owned(),
             address: Address::parse(&config.url)?,
             patterns: Patterns::parse(&config.tables)?,
+            aside: BTreeSet::new(),
             slot,
             publication,
             snapshot_connections: config.snapshot_connections.min(32),

@@ -77,8 +77,14 @@ mod tests {
 
     #[test]
     fn a_state_survives_its_cursor_and_zero_is_refused() {
-        let table =
-            Attached { id: TableId::new("public", "t"), oid: 7, from: Lsn(5), inserts_only: false, odd: vec!["a".into()], layout: Layout::default() };
+        let table = Attached {
+            id: TableId::new("public", "t"),
+            oid: 7,
+            from: Lsn(5),
+            inserts_only: false,
+            odd: vec!["a".into()],
+            layout: Layout::default(),
+        };
         let mut state = State { system: "1".into(), slot: "s".into(), lsn: Lsn(0x1_0000_0010), tables: vec![table] };
         let cursor = state.cursor(3, None).unwrap();
         assert_eq!((State::read(&cursor).unwrap(), lsn_of(&cursor)), (state.clone(), Some(Lsn(0x1_0000_0010))));

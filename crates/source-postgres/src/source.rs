@@ -17,7 +17,7 @@ use model::{Cursor, Key, TableId};
 use pipeline::{Error, Event, Kind, Source, SourceStatus};
 use runtime::{CancellationToken, SharedClock, Tasks};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -53,6 +53,13 @@ impl PostgresSource {
     /// [`Kind::Misconfigured`], as [`PostgresConfig::check`].
     pub fn new(source: &str, config: &PostgresConfig, clock: SharedClock) -> Result<Self, Error> {
         Ok(Self { settings: Settings::new(source, config)?, clock, telling: Arc::default(), running: None })
+    }
+
+    /// Leaves these tables alone, whatever the patterns say. Its cursors forget them, so a source without this copies them anew.
+    #[must_use]
+    pub fn without(mut self, tables: &BTreeSet<TableId>) -> Self {
+        self.settings.aside.clone_from(tables);
+        self
     }
 }
 
@@ -149,8 +156,8 @@ impl Ready {
             drop_leftover(&mut client, settings).await?;
         }
         let mut types = TypeCatalog::default();
-        let fingerprint = fingerprint(&mut client, |id| settings.patterns.matches(id)).await?;
-        let tables = find_tables(&mut client, &mut types, |id| settings.patterns.matches(id)).await?;
+        let fingerprint = fingerprint(&mut client, |id| settings.follows(id)).await?;
+        let tables = find_tables(&mut client, &mut types, |id| settings.follows(id)).await?;
         if tables.is_empty() {
             tracing::warn!(source = settings.source, "no table matches {} yet", settings.patterns.describe());
         }
@@ -254,7 +261,7 @@ impl Run {
             self.versions.extend(assembler.tables().iter().map(|t| (t.shape.id.clone(), t.shape.schema().version)));
             self.followed = assembler.into_tables().into_iter().map(|t| (t.shape.id.clone(), t)).collect();
             let mut client = Client::connect(&self.settings.address, Mode::Sql).await?;
-            tables = find_tables(&mut client, &mut types, |id| self.settings.patterns.matches(id)).await?;
+            tables = find_tables(&mut client, &mut types, |id| self.settings.follows(id)).await?;
             publish(&mut client, &self.settings, &published(&tables, Some(&state))).await?;
             client.finish().await;
         }

@@ -72,7 +72,7 @@ impl Watcher {
             );
         }
         *warned = budget > 0 && kept > budget;
-        let now = fingerprint(client, |id| self.settings.patterns.matches(id)).await?;
+        let now = fingerprint(client, |id| self.settings.follows(id)).await?;
         self.changed.send_if_modified(|seen| std::mem::replace(seen, now) != now);
         Ok(())
     }

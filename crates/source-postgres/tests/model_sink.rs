@@ -22,6 +22,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// The row that the last `d` removed, for the `u` that follows it.
     removed: Option<Row>,
+    /// Its columns changed, and it was not copied since: until then a change may name rows as they are and the table hold them as they were.
+    reshaped: bool,
 }
 
 /// A sink that keeps everything in memory. Only boundaries make changes visible, and only `commit` makes them durable.
@@ -47,11 +49,15 @@ impl Model {
             match event {
                 Event::Schema(schema) => {
                     let name = schema.id.to_string();
-                    self.tables.entry(name).or_default().schema = Some(schema);
+                    let table = self.tables.entry(name).or_default();
+                    table.reshaped |= table.schema.is_some() && !table.rows.is_empty();
+                    table.schema = Some(schema);
                 }
                 Event::Reset(id) => {
                     self.resets.push(id.to_string());
-                    self.tables.entry(id.to_string()).or_default().rows.clear();
+                    let table = self.tables.entry(id.to_string()).or_default();
+                    table.rows.clear();
+                    table.reshaped = false;
                 }
                 Event::Rows(batch) => self.batch(&batch),
                 Event::Boundary(cursor) => {
@@ -107,9 +113,9 @@ impl Table {
         match op {
             Op::Truncate => self.rows.clear(),
             Op::Delete => {
-                let at =
-                    self.find(schema, &row).unwrap_or_else(|| panic!("{}: a delete of {row:?}, which is not there", schema.id));
-                self.removed = Some(self.rows.remove(at));
+                let at = self.find(schema, &row);
+                assert!(at.is_some() || self.reshaped, "{}: a delete of {row:?}, which is not there", schema.id);
+                self.removed = Some(at.map_or(row, |at| self.rows.remove(at)));
                 return;
             }
             Op::Create | Op::Read => {

@@ -126,8 +126,10 @@ async fn columns_that_change_silently_are_copied_again_whether_the_source_runs_o
     let server = Server::start();
     let sql = server.sql().await;
     for (table, _) in SILENT {
-        sql.run(&format!("CREATE TABLE {table} (id int PRIMARY KEY, a int, c int); INSERT INTO {table} VALUES (1, 10, 100), (2, 20, 200)"))
-            .await;
+        sql.run(&format!(
+            "CREATE TABLE {table} (id int PRIMARY KEY, a int, c int); INSERT INTO {table} VALUES (1, 10, 100), (2, 20, 200)"
+        ))
+        .await;
     }
     sql.run("CREATE TABLE widened (id int PRIMARY KEY, a varchar(9)); INSERT INTO widened VALUES (1, 'a')").await;
     let mut driver = copied(&server, &server.config()).await;

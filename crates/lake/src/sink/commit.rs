@@ -5,6 +5,7 @@ use super::{
     context::{CommitGuard, Context},
     encoder::{Finishing, gone},
     ledger::Sealed,
+    opening::SOURCE_TABLE,
 };
 use crate::{Error, TableChange, TableSpec, TableState, WrittenFile};
 use catalog::CursorSwap;
@@ -110,6 +111,9 @@ impl GroupTable {
         let (bronze_spec, silver_spec) = self.specs.take().map_or((None, None), |(bronze, silver)| (Some(bronze), silver));
         let change = |table: &LakeTable, spec: Option<TableSpec>| {
             let mut change = TableChange::new(table.clone());
+            if spec.is_some() {
+                change.properties.insert(SOURCE_TABLE.to_owned(), Some(self.id.to_string()));
+            }
             change.spec = spec;
             change.writer = Some(source.to_owned());
             change.note_cursor(source, cursor);

@@ -41,7 +41,8 @@ impl Encoder {
         let work = Work { store, open: HashMap::new() };
         let name = format!("encode {source}");
         let started = std::thread::Builder::new().name(name).spawn(move || work.run(waiting));
-        started.map_err(|e| Error::new(Kind::Storage, format!("no thread could be had to encode data files: {e}")).with_source(e))?;
+        started
+            .map_err(|e| Error::new(Kind::Storage, format!("no thread could be had to encode data files: {e}")).with_source(e))?;
         Ok(Self { jobs })
     }
 

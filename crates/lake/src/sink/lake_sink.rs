@@ -11,8 +11,9 @@ use super::{
     shape::{KeyRule, Shape},
 };
 use crate::Lake;
+use arrow::array::Array;
 use async_trait::async_trait;
-use model::{ChangeBatch, Cursor, LakeTable, TableId, TableSchema};
+use model::{ChangeBatch, Cursor, Key, LakeTable, Op, TableId, TableSchema};
 use parking_lot::Mutex;
 use pipeline::{BoundaryInfo, CommitTicket, DeadLetter, Error, Kind, Sink};
 use runtime::{Share, SharedClock};
@@ -200,6 +201,7 @@ impl Open {
         let rows = batch.num_rows() as u64;
         self.cx.publish_if_due(&mut self.cx.ledger.lock())?;
         let share = Arc::new(self.room(bytes).await?);
+        check_keys(&batch)?;
         let id = &batch.schema().id;
         let applier = self.appliers.get_mut(id).ok_or_else(|| unknown(id))?;
         if let Some(index) = &applier.index {
@@ -356,6 +358,29 @@ fn seal(cx: &Context, applier: &mut Applier, ledger: &mut TableLedger) -> Result
         index,
         forget_below: applier.floor(),
     }))
+}
+
+/// Refuses rows without a key. The source tells such a value as text beside the column; but by NULL no row can be found again.
+fn check_keys(batch: &ChangeBatch) -> Result<(), Error> {
+    let schema = batch.schema();
+    let Key::Columns(_) = &schema.key else { return Ok(()) };
+    for index in schema.key_indexes() {
+        let column = batch.rows().column(index);
+        if column.null_count() == 0 {
+            continue;
+        }
+        let bad = (0..batch.num_rows()).find(|&row| column.is_null(row) && batch.op(row) != Op::Truncate);
+        if let Some(row) = bad {
+            let (id, name, at) = (&schema.id, &schema.columns[index].name, batch.position(row));
+            let message = format!(
+                "a row of {id} at position {at} has no value in its key column `{name}`: the source's value is one that {} can't hold (NaN, infinity)",
+                schema.columns[index].source_type
+            );
+            let hint = "Give the row a finite key at the source, or leave the table out with `!schema.table`; then pause and resume the pipeline.";
+            return Err(Error::new(Kind::Table, message).with_hint(hint));
+        }
+    }
+    Ok(())
 }
 
 fn unknown(table: &TableId) -> Error {

@@ -8,7 +8,7 @@ use super::{
     shape::{KeyRule, Shape, position, widen},
 };
 use crate::{
-    Error, Evolution, TableState, evolve, field_id,
+    Error, Evolution, Kind, TableState, evolve, field_id,
     index::{IndexError, KeyEncoder, KeyIndex, Location, occurrence},
     view::ViewFile,
 };
@@ -42,9 +42,27 @@ pub(crate) fn evolution(cx: &Context, former: Option<&Shape>, schema: &TableSche
     evolve(bronze_spec, silver_spec, last_id, schema)
 }
 
+/// The property of a bronze or silver table that says which source table it is of.
+pub(crate) const SOURCE_TABLE: &str = "lakebox.source-table";
+
+/// Refuses a table whose name in the lake is another's: `billing.invoices` and `public.billing_invoices` have the same one.
+fn check_name(cx: &Context, id: &TableId, bronze: &LakeTable) -> Result<(), Error> {
+    let open =
+        cx.ledger.lock().tables.iter().find(|(other, t)| *other != id && t.bronze == *bronze).map(|(other, _)| other.to_string());
+    let known = cx.tables.state(bronze).and_then(|state| {
+        let of = state.property(SOURCE_TABLE).filter(|of| *of != id.to_string()).map(str::to_owned);
+        of.or_else(|| state.writer().filter(|w| **w != *cx.source).map(|w| format!("source {w}")))
+    });
+    let Some(owner) = open.or(known) else { return Ok(()) };
+    Err(Error::new(Kind::Schema, format!("table {id} can't be kept as {bronze}, because {owner} is kept under that name"))
+        .with_table(bronze)
+        .with_hint("Leave one of the two out of the source's `tables:` (`!schema.table`), or read one of them through a source with another name."))
+}
+
 /// Takes up a source table.
 pub(crate) async fn open_table(cx: &Context, schema: &Arc<TableSchema>) -> Result<(Applier, TableLedger), Error> {
     let (bronze, silver) = names(&cx.source, &schema.id);
+    check_name(cx, &schema.id, &bronze)?;
     let evolution = evolution(cx, None, schema)?;
     let changed = evolution.changed;
     let shape = Arc::new(Shape::new(schema, evolution)?);

@@ -174,6 +174,11 @@ impl TableState {
         self.parts.metadata.properties().get(name).map(String::as_str)
     }
 
+    /// The pipeline or model that writes the table.
+    pub fn writer(&self) -> Option<&str> {
+        self.parts.writer.as_deref()
+    }
+
     /// An entry of the current snapshot's summary.
     pub fn summary(&self, name: &str) -> Option<&str> {
         let snapshot = self.parts.metadata.current_snapshot()?;

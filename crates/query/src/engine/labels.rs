@@ -5,10 +5,7 @@ use datafusion::sql::{
     parser::Statement,
     sqlparser::ast::{Expr, FunctionArguments, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement as Sql},
 };
-use std::{
-    collections::HashSet,
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 /// What an expression without a name is called.
 const NAMELESS: &str = "?column?";

@@ -69,7 +69,9 @@ fn issues(app: &App, flow: &[api::Pipeline]) -> Vec<api::Issue> {
             add("warning", "pipeline", &p.name, format!("It is {seconds} s behind its source."), Some(hint.into()), now);
         }
         for table in p.tables.iter().filter(|t| t.error.is_some()) {
-            let hint = "The other tables go on. Mend the cause, then resync the pipeline.".to_owned();
+            let hint =
+                "The other tables go on. Mend the cause, then pause and resume the pipeline: the table is copied by itself."
+                    .to_owned();
             add("error", "table", &table.lake_name, table.error.clone().unwrap_or_default(), Some(hint), now);
         }
     }

@@ -90,7 +90,9 @@ impl Refusal {
                 (Kind::Misconfigured, hint("Somebody dropped the publication; restart the pipeline and lakebox makes it again."))
             }
             // Our queries name what the catalog just told; what is gone by then was altered or dropped in between.
-            "42703" | "42P01" => (Kind::Conflict, hint("A table changed its shape while it was being read. lakebox reads it again.")),
+            "42703" | "42P01" => {
+                (Kind::Conflict, hint("A table changed its shape while it was being read. lakebox reads it again."))
+            }
             code if code.starts_with("08") || code.starts_with("57") => (Kind::Unreachable, None),
             _ => (Kind::Refused, None),
         }

@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn only_what_changes_values_of_old_rows_counts() {
-        let before = layout(&[column(1, "id", oid::INT4, -1), column(2, "a", oid::VARCHAR, 14), column(3, "n", oid::NUMERIC, 655_366)]);
+        let before =
+            layout(&[column(1, "id", oid::INT4, -1), column(2, "a", oid::VARCHAR, 14), column(3, "n", oid::NUMERIC, 655_366)]);
         let with = |changed: Laid| {
             let mut now = before.clone();
             now.0.retain(|c| c.number != changed.number);
@@ -148,7 +149,10 @@ mod tests {
         assert!(with(column(1, "id", oid::TEXT, -1)));
         assert!(with(column(2, "a", oid::VARCHAR, 9)), "cut");
         assert!(with(column(3, "n", oid::NUMERIC, 655_367)), "another scale");
-        assert!(before.moved(&layout(&[column(1, "id", oid::INT4, -1), column(7, "a", oid::VARCHAR, 14)])), "dropped and made anew");
+        assert!(
+            before.moved(&layout(&[column(1, "id", oid::INT4, -1), column(7, "a", oid::VARCHAR, 14)])),
+            "dropped and made anew"
+        );
         let swapped = layout(&[column(1, "a", oid::INT4, -1), column(2, "id", oid::VARCHAR, 14)]);
         assert!(before.moved(&swapped));
     }

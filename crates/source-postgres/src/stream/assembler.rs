@@ -148,8 +148,8 @@ impl Assembler {
         std::mem::take(&mut self.stale)
     }
 
-    pub(crate) fn has_stale(&self) -> bool {
-        !self.stale.is_empty()
+    pub(crate) fn stale(&self) -> &[TableId] {
+        &self.stale
     }
 
     /// Takes one message.

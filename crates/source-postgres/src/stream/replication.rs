@@ -22,6 +22,9 @@ const LINGERS_UNDER_LOAD: u32 = 5;
 /// A read that brought less than this under load is followed by a short pause, so that the next brings more.
 const SMALL_READ: usize = 64 << 10;
 const GULP_PAUSE: Duration = Duration::from_millis(2);
+/// How long a slot may still be held by a reader that has just gone, and how often to ask.
+const SLOT_PATIENCE: Duration = Duration::from_secs(2);
+const SLOT_PAUSE: Duration = Duration::from_millis(20);
 /// Rows since the last boundary from which on the stream counts as loaded.
 const LOADED_ROWS: usize = 2_000;
 
@@ -65,7 +68,6 @@ struct Stream {
 impl Replication<'_> {
     /// Streams from the state's position until told to stop; the state and `assembler` are at the last boundary then.
     pub(crate) async fn run(&mut self, assembler: Assembler) -> Result<(End, Assembler), Error> {
-        let mut client = Client::connect(&self.settings.address, Mode::Replication).await?;
         let publications = [self.settings.publication.clone(), self.settings.inserts_publication()].map(|p| quoted(&p)).join(",");
         // The position is always said: without one the server would start wherever the slot happens to stand.
         let sql = format!(
@@ -74,14 +76,43 @@ impl Replication<'_> {
             self.state.lsn,
             literal(&publications)
         );
-        client.start_copy(&sql, &format!("starting to stream from slot {}", self.settings.slot)).await?;
+        let client = self.start(&sql).await?;
         tracing::info!(source = self.settings.source, slot = self.settings.slot, from = %self.state.lsn, "streaming changes");
         let now = self.clock.monotonic();
-        let mut stream = Stream { client, assembler, boundary_at: now, status_at: now, asked: false, reshaped: false, received: self.state.lsn };
+        let mut stream = Stream {
+            client,
+            assembler,
+            boundary_at: now,
+            status_at: now,
+            asked: false,
+            reshaped: false,
+            received: self.state.lsn,
+        };
         self.send_status(&mut stream).await?;
         let end = self.stream(&mut stream).await?;
         stream.client.finish().await;
         Ok((end, stream.assembler))
+    }
+
+    /// Begins to stream. The server lets go of a slot a moment after its reader, which may have been us, is gone.
+    async fn start(&self, sql: &str) -> Result<Client, Error> {
+        let doing = format!("starting to stream from slot {}", self.settings.slot);
+        let deadline = self.clock.monotonic() + SLOT_PATIENCE;
+        loop {
+            let mut client = Client::connect(&self.settings.address, Mode::Replication).await?;
+            match client.start_copy(sql, &doing).await {
+                Ok(()) => return Ok(client),
+                Err(error) if error.kind == Kind::InUse && self.clock.monotonic() < deadline => {
+                    client.finish().await;
+                    tokio::select! {
+                        biased;
+                        () = self.cancel.cancelled() => return Err(error),
+                        () = self.clock.sleep(SLOT_PAUSE) => {}
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn stream(&mut self, stream: &mut Stream) -> Result<End, Error> {
@@ -90,7 +121,7 @@ impl Replication<'_> {
         loop {
             self.drain(stream).await?;
             // Names and types alone don't tell a renamed column from a dropped and an added one; the catalog does.
-            rediscover |= stream.reshaped || stream.assembler.has_stale() || self.met_stranger(stream);
+            rediscover |= stream.reshaped || !stream.assembler.stale().is_empty() || self.met_stranger(stream);
             let now = self.clock.monotonic();
             let mut pause = None;
             if !stream.assembler.in_transaction() {
@@ -209,7 +240,7 @@ impl Replication<'_> {
 
     /// A relation of our publications that we don't follow but should.
     fn met_stranger(&self, stream: &mut Stream) -> bool {
-        stream.assembler.take_strangers().iter().any(|id| self.settings.patterns.matches(id))
+        stream.assembler.take_strangers().iter().any(|id| self.settings.follows(id))
     }
 
     /// Sets a boundary after everything taken in so far. Only between transactions.
@@ -217,6 +248,8 @@ impl Replication<'_> {
         stream.assembler.flush()?;
         self.hand_over(stream).await?;
         self.state.lsn = stream.assembler.reached();
+        // A crash from here on must find them not copied.
+        self.state.tables.retain(|t| !stream.assembler.stale().contains(&t.id));
         for table in stream.assembler.tables() {
             let odd = table.shape.odd_names();
             if let Some(attached) = self.state.tables.iter_mut().find(|t| t.id == table.shape.id && t.odd.len() != odd.len()) {

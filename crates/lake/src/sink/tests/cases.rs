@@ -280,3 +280,38 @@ async fn sink_costs() {
         eprintln!("1 M {what}: accepted at {:?} a row, commit {commit:?}, all with making them {total:?}", accepting / 1_000_000);
     }
 }
+
+#[tokio::test]
+async fn a_key_that_is_null_and_a_name_that_is_taken_are_errors_of_their_table_alone() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    let schema = &upstream.schemas[NUMBERED];
+    let good = batch(schema, &[change('c', 1, 0, 1, Some("x"), false)]);
+    let key = schema.key_indexes()[0];
+    let mut columns = good.rows().columns().to_vec();
+    columns[key] = arrow::array::new_null_array(columns[key].data_type(), 1);
+    let mut loose = TableSchema::clone(schema);
+    loose.columns[key].nullable = true;
+    let keyless = model::ChangeBatch::try_new(Arc::new(loose), columns).unwrap();
+    let error = world.write(keyless).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Table);
+    assert!(error.message.contains("key column `id`"), "{error}");
+
+    let taken = schema.id.name.clone();
+    let (head, tail) = taken.split_at(3);
+    let renamed = |schema_name: &str, name: &str| {
+        let id = model::TableId::new(schema_name, name);
+        Arc::new(model::TableSchema { id, ..model::TableSchema::clone(schema) })
+    };
+    world.sink.schema(&renamed("public", &format!("{head}_{tail}"))).await.unwrap();
+    let error = world.sink.schema(&renamed(head, tail)).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Table);
+    assert!(error.message.contains(&format!("public.{head}_{tail} is kept under that name")), "{error}");
+    world.boundary(&Upstream::cursor(1)).await;
+    world.sink.commit().unwrap().await.unwrap();
+    // The owner is remembered, whichever table comes first after a restart.
+    world.restart_sink(&upstream).await;
+    assert_eq!(world.sink.schema(&renamed(head, tail)).await.unwrap_err().kind, Kind::Table);
+    world.sink.schema(&renamed("public", &format!("{head}_{tail}"))).await.unwrap();
+}
