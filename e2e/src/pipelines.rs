@@ -56,4 +56,20 @@ impl Lakebox {
         .await
         .with_context(|| self.log_tail())
     }
+
+    /// Looks for a secret in everything that people can read: the log, the API, the metrics and SQL.
+    ///
+    /// # Errors
+    /// When it is there; with the place.
+    pub async fn keeps_to_itself(&self, secret: &str) -> Result<()> {
+        let mut places = vec![("the log", self.log()?)];
+        for path in ["/api/v1/pipelines", "/api/v1/overview", "/api/v1/about", "/api/v1/queries", "/metrics"] {
+            places.push((path, self.text(path).await?));
+        }
+        places.push(("system.pipelines", self.csv("select * from system.pipelines").await?));
+        for (place, text) in places {
+            ensure!(!text.contains(secret), "the secret is in {place}");
+        }
+        Ok(())
+    }
 }

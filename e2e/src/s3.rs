@@ -38,11 +38,6 @@ impl S3 {
         Ok(server)
     }
 
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// The `lake:` section for a warehouse in `bucket`.
     pub fn settings(&self, bucket: &str) -> String {
         format!(

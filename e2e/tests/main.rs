@@ -1,7 +1,9 @@
 //! The real binary against real servers. `make e2e` runs them; they need what `make setup` installs.
 
 mod bad_input;
+mod clients;
 mod hostile;
 mod kill;
 mod readers;
+mod refusals;
 mod storage;

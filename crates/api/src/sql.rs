@@ -25,7 +25,7 @@ pub struct SqlRequest {
 pub struct SqlColumn {
     /// The name.
     pub name: String,
-    /// The SQL type, for example `bigint`, `decimal(12,2)`, `timestamp with time zone`.
+    /// The SQL type, for example `bigint`, `numeric(12,2)`, `timestamp with time zone`.
     #[serde(rename = "type")]
     pub data_type: String,
 }

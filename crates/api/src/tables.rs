@@ -93,7 +93,7 @@ pub struct TableSnapshot {
     pub id: String,
     /// When.
     pub at_us: i64,
-    /// `append`, `overwrite`, `replace` or `delete`.
+    /// `append`, `overwrite` or `delete`.
     pub operation: String,
     /// Rows added.
     pub added_rows: u64,

@@ -141,8 +141,7 @@ impl Database {
     pub(crate) async fn begin(&self, doing: &str) -> Result<Tx, Error> {
         let place = Arc::clone(&self.place);
         let tx = match &self.pools {
-            // IMMEDIATE takes the write lock now, under the busy timeout. A lock taken later could fail at once with "database is locked".
-            Pools::Sqlite { writer, .. } => writer.begin_with("begin immediate").await.map(|tx| Tx::Sqlite(tx, place)),
+            Pools::Sqlite { writer, .. } => begin_immediate(writer).await.map(|tx| Tx::Sqlite(tx, place)),
             Pools::Postgres(pool) => pool.begin().await.map(|tx| Tx::Postgres(tx, place)),
         };
         tx.map_err(|e| self.error(doing, e))
@@ -162,6 +161,18 @@ impl Database {
 
     pub(crate) fn error(&self, doing: &str, error: sqlx::Error) -> Error {
         from_driver(&self.place, doing, error)
+    }
+}
+
+/// IMMEDIATE takes the write lock now, under the busy timeout. A lock taken later could fail at once with "database is locked".
+async fn begin_immediate(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    match writer.begin_with("begin immediate").await {
+        // SQLite ends a transaction by itself when the disk is full; the driver goes on counting it as open, and the connection is of no use.
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            writer.acquire().await?.close().await?;
+            writer.begin_with("begin immediate").await
+        }
+        begun => begun,
     }
 }
 

@@ -257,7 +257,7 @@ impl Monitor {
 }
 
 /// The message and every cause behind it, each said once.
-fn with_causes(error: &Error) -> String {
+pub(crate) fn with_causes(error: &Error) -> String {
     let mut text = error.message.clone();
     let mut cause = std::error::Error::source(error);
     while let Some(e) = cause {

@@ -1,4 +1,4 @@
-use crate::{Decision, Error, Monitor, Parts, Settings, State, decide, run};
+use crate::{Decision, Error, Monitor, Parts, Settings, State, decide, monitor::with_causes, run};
 use async_trait::async_trait;
 use model::TableId;
 use runtime::{CancellationToken, SharedClock};
@@ -209,6 +209,5 @@ async fn wait_for_change(desired: &mut watch::Receiver<Desired>, stop: &Cancella
 
 fn full(error: &Error) -> String {
     let hint = error.hint.as_deref().unwrap_or_default();
-    let cause = error.source.as_ref().map(|s| format!(" ({s})")).unwrap_or_default();
-    format!("{}{cause} {hint}", error.message).trim_end().to_owned()
+    format!("{} {hint}", with_causes(error)).trim_end().to_owned()
 }

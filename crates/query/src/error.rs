@@ -285,7 +285,7 @@ fn signature(text: &str) -> Option<(&str, &str)> {
 fn memory(text: &str) -> Error {
     if text.contains("disk space") || text.contains("temp") {
         return Error::new(Kind::Memory, "the query spilled more to disk than it may")
-            .with_hint("Read fewer rows or columns, or raise `query.spill_bytes_max`.");
+            .with_hint("Read fewer rows or columns, or raise `server.query_spill`.");
     }
     Error::new(Kind::Memory, "the query needs more memory than it may use")
         .with_hint("Read fewer rows or columns, aggregate earlier, or raise `server.query_memory`.")

@@ -4,6 +4,7 @@
 
 mod app;
 mod assets;
+mod extract;
 mod guard;
 mod metrics;
 mod openapi;

@@ -151,10 +151,7 @@ impl Settings {
             );
         }
         if publication.is_empty() || publication.len() > 63 - INSERTS_SUFFIX.len() {
-            return wrong(
-                &format!("`{publication}` can't name a publication"),
-                "Set `publication` to a name of at most 55 bytes.",
-            );
+            return wrong(&format!("`{publication}` can't name a publication"), "Set `publication` to a name of 1 to 54 bytes.");
         }
         if config.tables.is_empty() {
             return wrong("`tables` is empty", "Name tables or patterns, for example [\"public.*\"].");

@@ -4,13 +4,13 @@ use crate::{
     cursor::{Attached, State, lsn_of},
     decode::Shape,
     discover::{
-        Found, NewSlot, TypeCatalog, barred_error, check_server, create_slot, drop_leftover, find_slot, find_tables, fingerprint,
-        missing, publish,
+        Found, NewSlot, TypeCatalog, barred_error, check_server, create_slot, drop_leftover, find_slot, find_tables, missing,
+        publications_fingerprint, publish, tables_fingerprint,
     },
     outlet::{Outlet, Queued, Telling},
     snapshot::Copy,
     stream::{Assembler, End, Followed, Replication},
-    watcher,
+    watcher::{self, Fingerprint},
 };
 use async_trait::async_trait;
 use model::{Cursor, Key, TableId};
@@ -139,7 +139,7 @@ struct Ready {
     state: State,
     tables: Vec<Found>,
     types: TypeCatalog,
-    fingerprint: u64,
+    fingerprint: Fingerprint,
     /// Without a cursor: the new slot, and the connection that keeps its snapshot alive.
     copy: Option<(Client, NewSlot)>,
 }
@@ -156,12 +156,15 @@ impl Ready {
             drop_leftover(&mut client, settings).await?;
         }
         let mut types = TypeCatalog::default();
-        let fingerprint = fingerprint(&mut client, |id| settings.follows(id)).await?;
-        let tables = find_tables(&mut client, &mut types, |id| settings.follows(id)).await?;
+        // Before the tables are read and after the publications are made: what happens in between is seen by the watcher, and our own doing is not.
+        let seen_tables = tables_fingerprint(&mut client, settings).await?;
+        let mut tables = find_tables(&mut client, &mut types, |id| settings.follows(id)).await?;
         if tables.is_empty() {
             tracing::warn!(source = settings.source, "no table matches {} yet", settings.patterns.describe());
         }
-        publish(&mut client, settings, &published(&tables, former.as_ref())).await?;
+        let left_out = publish(&mut client, settings, &published(&tables, former.as_ref())).await?;
+        bar(&mut tables, left_out);
+        let fingerprint = (seen_tables, publications_fingerprint(&mut client, settings).await?);
         client.finish().await;
         if let Some(state) = former {
             return Ok(Self { state, tables, types, fingerprint, copy: None });
@@ -196,6 +199,15 @@ fn readable(tables: &[Found]) -> Vec<&Found> {
     tables.iter().filter(|t| t.barred.is_none()).collect()
 }
 
+/// Keeps tables out of which no changes would come.
+fn bar(tables: &mut [Found], left_out: Vec<(TableId, String)>) {
+    for (id, why) in left_out {
+        if let Some(table) = tables.iter_mut().find(|t| t.id == id) {
+            (table.barred, table.published) = (Some(why), false);
+        }
+    }
+}
+
 /// What belongs into the publications: a table that is followed needs no right to be read again.
 fn published<'a>(tables: &'a [Found], state: Option<&State>) -> Vec<&'a Found> {
     tables.iter().filter(|t| t.barred.is_none() || state.is_some_and(|s| s.table(&t.id).is_some())).collect()
@@ -209,7 +221,7 @@ struct Run {
     outlet: Outlet,
     cancel: CancellationToken,
     acked: watch::Receiver<Lsn>,
-    tables_changed: watch::Receiver<u64>,
+    tables_changed: watch::Receiver<Fingerprint>,
     /// Tables that the loop was told can't be read.
     told_barred: HashSet<TableId>,
     /// Tables as the stream left them.
@@ -262,7 +274,8 @@ impl Run {
             self.followed = assembler.into_tables().into_iter().map(|t| (t.shape.id.clone(), t)).collect();
             let mut client = Client::connect(&self.settings.address, Mode::Sql).await?;
             tables = find_tables(&mut client, &mut types, |id| self.settings.follows(id)).await?;
-            publish(&mut client, &self.settings, &published(&tables, Some(&state))).await?;
+            let left_out = publish(&mut client, &self.settings, &published(&tables, Some(&state))).await?;
+            bar(&mut tables, left_out);
             client.finish().await;
         }
     }
@@ -310,7 +323,8 @@ impl Run {
     /// says so, because a restart before that point must skip them too.
     async fn attach(&mut self, tables: &[Found], state: &mut State) -> Result<(), Error> {
         self.tell_barred(tables).await?;
-        let is_same = |t: &Attached, f: &Found| t.id == f.id && t.oid == f.oid && t.inserts_only == (f.key == Key::None);
+        let is_same =
+            |t: &Attached, f: &Found| t.id == f.id && t.oid == f.oid && f.published && t.inserts_only == (f.key == Key::None);
         state.tables.retain_mut(|attached| {
             let Some(found) = tables.iter().find(|f| is_same(attached, f)) else { return false };
             let moved = !attached.layout.is_empty() && attached.layout.moved(&found.layout);

@@ -1,7 +1,7 @@
 use crate::{
     config::Settings,
     connect::{Client, Lsn, Mode, literal},
-    discover::fingerprint,
+    discover::{publications_fingerprint, tables_fingerprint},
     outlet::Telling,
 };
 use pipeline::Error;
@@ -9,13 +9,16 @@ use runtime::{CancellationToken, SharedClock};
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Of the tables, and of the publications.
+pub(crate) type Fingerprint = (u64, u64);
+
 /// Looks at the server beside the stream: how far its log is, how much of it is kept for us, and which tables there are.
 pub(crate) struct Watcher {
     pub(crate) settings: Settings,
     pub(crate) clock: SharedClock,
     pub(crate) telling: Arc<Telling>,
     /// Holds the fingerprint of the tables seen last.
-    pub(crate) changed: watch::Sender<u64>,
+    pub(crate) changed: watch::Sender<Fingerprint>,
 }
 
 impl Watcher {
@@ -72,7 +75,7 @@ impl Watcher {
             );
         }
         *warned = budget > 0 && kept > budget;
-        let now = fingerprint(client, |id| self.settings.follows(id)).await?;
+        let now = (tables_fingerprint(client, &self.settings).await?, publications_fingerprint(client, &self.settings).await?);
         self.changed.send_if_modified(|seen| std::mem::replace(seen, now) != now);
         Ok(())
     }

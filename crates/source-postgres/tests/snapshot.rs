@@ -158,6 +158,16 @@ async fn a_table_that_may_not_be_read_fails_alone_until_it_may() {
     assert!(why.contains("permission denied"), "{why}");
     sql.run("ALTER TABLE closed OWNER TO owner").await;
     driver.until(|m| m.tables.get("public.closed").is_some_and(|t| t.rows.len() == 1)).await;
+    // A new table of somebody else may be read but not published: the others go on, and it follows once its owner did what he was told.
+    sql.run("CREATE TABLE foreigner (id int PRIMARY KEY); INSERT INTO foreigner VALUES (3); GRANT SELECT ON foreigner TO reader")
+        .await;
+    sql.run("INSERT INTO open VALUES (4)").await;
+    driver.until(|m| m.failed.iter().any(|(t, _)| t.name == "foreigner") && m.table("public.open").rows.len() == 2).await;
+    let (_, why) = driver.model.failed.last().cloned().unwrap();
+    assert!(why.contains("must be owner of table foreigner"), "{why}");
+    let (_, fix) = why.split_once("as the owner of the table: ").unwrap();
+    sql.run(fix).await;
+    driver.until(|m| m.tables.get("public.foreigner").is_some_and(|t| t.rows.len() == 1)).await;
     let error = barred_kind(&server).await;
     assert_eq!(error, Kind::Refused);
 }

@@ -243,7 +243,7 @@ impl PluginTransform {
         let (table, from, to) = (&part.schema().id, part.position(0), part.position(last));
         let place = if last == 0 { format!("position {from}") } else { format!("positions {from} to {to}") };
         let message = format!("transform `{}` stopped at {table}, {place}: {why}", self.name);
-        let hint = "Mend the plugin or its configuration, or set `on_error: dead_letter` to set such rows aside, then resume the pipeline.";
+        let hint = "Mend the plugin or its configuration, or set `on_error: dead_letter` to set such rows aside. The pipeline tries again by itself; resume it to try at once.";
         Err(pipeline::Error::new(pipeline::Kind::Table, message).with_hint(hint))
     }
 

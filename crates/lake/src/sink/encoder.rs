@@ -39,8 +39,13 @@ impl Encoder {
     pub(crate) fn start(source: &str, store: Store) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::unbounded_channel();
         let work = Work { store, open: HashMap::new() };
-        let name = format!("encode {source}");
-        let started = std::thread::Builder::new().name(name).spawn(move || work.run(waiting));
+        // Uploads to a bucket need the runtime that they were asked from.
+        let runtime =
+            tokio::runtime::Handle::try_current().map_err(|e| Error::bug("finding the async runtime to encode in", e))?;
+        let started = std::thread::Builder::new().name(format!("encode {source}")).spawn(move || {
+            let _entered = runtime.enter();
+            work.run(waiting);
+        });
         started
             .map_err(|e| Error::new(Kind::Storage, format!("no thread could be had to encode data files: {e}")).with_source(e))?;
         Ok(Self { jobs })

@@ -41,7 +41,17 @@ pub(crate) async fn read(
     rows: Option<Vec<u32>>,
     mut each: impl FnMut(RecordBatch) -> Result<(), Error> + Send,
 ) -> Result<SchemaRef, Error> {
-    let corrupt = |e: ParquetError| Error::corrupt(format!("the data file {}", store.location(path)), e);
+    let corrupt = |e: ParquetError| {
+        let damaged = |e| Error::corrupt(format!("the data file {}", store.location(path)), e);
+        match e {
+            // The bytes were not had, which says nothing of them.
+            ParquetError::External(cause) => match cause.downcast::<object_store::Error>() {
+                Ok(cause) => store.failed("reading", path, *cause),
+                Err(cause) => damaged(ParquetError::External(cause)),
+            },
+            e => damaged(e),
+        }
+    };
     let file = StoredFile { objects: store.objects(), path: path.clone() };
     // With the page index a selection of few rows reads few pages.
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);

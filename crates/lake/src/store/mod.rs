@@ -167,7 +167,7 @@ impl Store {
     pub fn create(&self, path: &Path) -> Result<FileSink, Error> {
         match &self.inner.local {
             Some(root) => FileSink::local(root, path, Arc::clone(&self.inner.counters)),
-            None => FileSink::remote(Arc::clone(&self.inner.objects), path),
+            None => FileSink::remote(self.clone(), path),
         }
     }
 
@@ -182,19 +182,56 @@ impl Store {
         futures::future::join_all(deletes).await;
     }
 
-    /// Bytes that are free on the warehouse's disk: always absent for a bucket.
+    /// One sentence and a hint for an error of the object store; `doing` is `reading` or `writing`.
     pub(crate) fn failed(&self, doing: &str, path: &Path, error: object_store::Error) -> Error {
         let location = self.location(path);
+        let told =
+            |message: String, hint: &'static str, error| Error::new(Kind::Storage, message).with_hint(hint).with_source(error);
         match error {
+            // A bucket that is not there is missed at the first write; a file that is not there, at a read.
+            object_store::Error::NotFound { .. } if doing == "writing" => told(
+                format!("writing {location} failed: the bucket or container does not exist"),
+                "Create it, or correct `lake.warehouse`; the pipeline goes on by itself.",
+                error,
+            ),
             object_store::Error::NotFound { .. } => Error::corrupt(format!("{location}, which the metadata names,"), error)
                 .with_hint("Restore the file from a backup of the warehouse."),
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-                Error::new(Kind::Storage, format!("{doing} {location} was refused"))
-                    .with_source(error)
-                    .with_hint("Check the credentials and rights of the warehouse.")
+                told(format!("{doing} {location} was refused"), "Check the credentials and rights of the warehouse.", error)
             }
-            _ => Error::new(Kind::Storage, format!("{doing} {location} failed: {error}")).with_source(error),
+            error => {
+                let message = format!("{doing} {location} failed: {}", brief(&error.to_string()));
+                told(message, "Check that the object store is there and lets lakebox in; the pipeline goes on by itself.", error)
+            }
         }
+    }
+
+    /// As [`Self::failed`], for an error that comes out of a [`FileSink`].
+    pub(crate) fn write_failed(&self, path: &Path, error: std::io::Error) -> Error {
+        match (error.downcast::<object_store::Error>(), &self.inner.local) {
+            (Ok(error), _) => self.failed("writing", path, error),
+            (Err(error), Some(root)) => durable::failed("writing", &durable::on_disk(root, path), error),
+            (Err(error), None) => {
+                let message = format!("writing {} failed: {}", self.location(path), brief(&error.to_string()));
+                Error::new(Kind::Storage, message).with_source(error)
+            }
+        }
+    }
+}
+
+/// The gist of an object store's answer: the code and message of an XML body, on one line and not too long.
+fn brief(text: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    let tag =
+        |name: &str| text.split_once(&format!("<{name}>"))?.1.split_once(&format!("</{name}>")).map(|(inner, _)| inner.trim());
+    let line = match (tag("Code"), tag("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => text.split(['<', '\n']).next().unwrap_or_default().trim().to_owned(),
+    };
+    match line.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 
@@ -206,6 +243,14 @@ fn is_plain_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_of_a_bucket_is_told_in_one_line() {
+        let xml = "Server returned non-2xx status code: 503: <?xml version=\"1.0\"?>\n<Error><Code>SlowDown</Code>\n<Message>Reduce your rate</Message></Error>";
+        assert_eq!(brief(xml), "SlowDown: Reduce your rate");
+        assert_eq!(brief("connection refused\nby peer"), "connection refused");
+        assert_eq!(brief(&"é".repeat(300)).chars().count(), 201);
+    }
 
     #[tokio::test]
     async fn a_location_is_absolute_and_leads_back_to_the_path() {

@@ -1,6 +1,6 @@
-use super::{Counters, durable};
-use crate::{Error, error::Kind};
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use super::{Counters, Store, durable};
+use crate::Error;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, path::Path};
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
@@ -24,18 +24,8 @@ pub struct FileSink {
 
 #[derive(Debug)]
 enum Target {
-    Local {
-        file: BufWriter<File>,
-        path: PathBuf,
-        counters: Arc<Counters>,
-    },
-    Remote {
-        objects: Arc<dyn ObjectStore>,
-        path: Path,
-        buffer: Vec<u8>,
-        upload: Option<Box<dyn MultipartUpload>>,
-        runtime: Handle,
-    },
+    Local { file: BufWriter<File>, path: PathBuf, counters: Arc<Counters> },
+    Remote { store: Store, path: Path, buffer: Vec<u8>, upload: Option<Box<dyn MultipartUpload>>, runtime: Handle },
 }
 
 impl FileSink {
@@ -47,9 +37,9 @@ impl FileSink {
         Ok(Self { to: Target::Local { file: BufWriter::with_capacity(256 << 10, file), path, counters }, written: 0 })
     }
 
-    pub(super) fn remote(objects: Arc<dyn ObjectStore>, path: &Path) -> Result<Self, Error> {
+    pub(super) fn remote(store: Store, path: &Path) -> Result<Self, Error> {
         let runtime = Handle::try_current().map_err(|e| Error::bug("finding the async runtime to upload with", e))?;
-        Ok(Self { to: Target::Remote { objects, path: path.clone(), buffer: Vec::new(), upload: None, runtime }, written: 0 })
+        Ok(Self { to: Target::Remote { store, path: path.clone(), buffer: Vec::new(), upload: None, runtime }, written: 0 })
     }
 
     /// Bytes written so far.
@@ -67,8 +57,8 @@ impl FileSink {
                 file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|e| durable::failed("syncing", path, e))?;
                 counters.wrote(1, self.written);
             }
-            Target::Remote { objects, path, buffer, upload, runtime } => {
-                let rest = PutPayload::from(std::mem::take(buffer));
+            Target::Remote { store, path, buffer, upload, runtime } => {
+                let (rest, objects) = (PutPayload::from(std::mem::take(buffer)), store.objects());
                 let sent = runtime.block_on(async {
                     match upload {
                         None => objects.put(path, rest).await.map(|_| ()),
@@ -78,7 +68,7 @@ impl FileSink {
                         }
                     }
                 });
-                sent.map_err(|e| Error::new(Kind::Storage, format!("writing {path} failed: {e}")).with_source(e))?;
+                sent.map_err(|e| store.failed("writing", path, e))?;
             }
         }
         Ok(self.written)
@@ -89,10 +79,10 @@ impl Write for FileSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.to {
             Target::Local { file, .. } => file.write_all(bytes)?,
-            Target::Remote { objects, path, buffer, upload, runtime } => {
+            Target::Remote { store, path, buffer, upload, runtime } => {
                 buffer.extend_from_slice(bytes);
                 if buffer.len() >= PART_BYTES {
-                    let part = PutPayload::from(std::mem::take(buffer));
+                    let (part, objects) = (PutPayload::from(std::mem::take(buffer)), store.objects());
                     let send = async {
                         let parts = match upload {
                             Some(parts) => parts,

@@ -58,6 +58,7 @@ pub struct DataFileWriter {
     options: WriterOptions,
     rows: u64,
     state: State,
+    store: Store,
 }
 
 #[derive(Debug)]
@@ -82,7 +83,15 @@ impl DataFileWriter {
         let iceberg = to_iceberg(schema, &[])?;
         let schema = unrequired(&normal(schema)?);
         let sink = store.create(&path)?;
-        Ok(Self { path, schema, iceberg, options, rows: 0, state: State::Sampling { sink, held: Vec::new(), rows: 0 } })
+        Ok(Self {
+            path,
+            schema,
+            iceberg,
+            options,
+            rows: 0,
+            state: State::Sampling { sink, held: Vec::new(), rows: 0 },
+            store: store.clone(),
+        })
     }
 
     /// Where the file is.
@@ -160,12 +169,14 @@ impl DataFileWriter {
     }
 
     fn failed(&self, error: ParquetError) -> Error {
-        let message = format!("writing {} failed: {error}", self.path);
+        let bug =
+            |error: ParquetError| Error::new(Kind::Bug, format!("writing {} failed: {error}", self.path)).with_source(error);
         match error {
-            ParquetError::External(cause) if cause.is::<std::io::Error>() => {
-                Error::new(Kind::Storage, message).with_source(cause).with_hint("Check space and rights of the warehouse.")
-            }
-            other => Error::new(Kind::Bug, message).with_source(other),
+            ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+                Ok(cause) => self.store.write_failed(&self.path, *cause),
+                Err(cause) => bug(ParquetError::External(cause)),
+            },
+            other => bug(other),
         }
     }
 }

@@ -34,8 +34,8 @@ pub(super) struct Lake {
     /// The folder of all tables, relative to this file, or `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
     /// Default: `./lake`.
     pub(super) warehouse: Option<String>,
-    /// What lakebox remembers: `sqlite:PATH`, or `postgres://user:password@host/database` where several processes share it.
-    /// Default: `sqlite:./lake/catalog.db`.
+    /// What lakebox remembers: `sqlite:PATH`, or `postgres://user:password@host/database` where it is to live in a database of yours.
+    /// Default: `catalog.db` in the warehouse's folder, or in `./lake` where the warehouse is a bucket.
     pub(super) catalog: Option<Secret>,
     /// Options of the object store under their usual names, for example `aws_region`, `aws_access_key_id`, `aws_endpoint`.
     #[serde(default)]
@@ -76,7 +76,7 @@ pub(super) struct Server {
     /// Queries that run at once; others wait. Default: 8.
     #[schemars(range(min = 1, max = 1000))]
     pub(super) queries_max: Option<u32>,
-    /// Host names under which browsers may reach the server, besides `localhost` and addresses. Others are refused.
+    /// Host names under which clients may reach the HTTP port, besides `localhost` and addresses. Others are refused.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
 }

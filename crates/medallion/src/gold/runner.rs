@@ -120,7 +120,12 @@ fn query_error(error: query::Error) -> Error {
 /// Rows that could not be computed are the statement's fault, not the lake's.
 fn lake_error(error: lake::Error) -> Error {
     let kind = if error.kind == lake::Kind::Schema { Kind::Query } else { Kind::Lake };
-    Error::new(kind, error.to_string()).with_source(error)
+    let hint = error.hint.clone();
+    let kept = Error::new(kind, error.to_string()).with_source(error);
+    match hint {
+        Some(hint) => kept.with_hint(hint),
+        None => kept,
+    }
 }
 
 fn told(error: &Error) -> String {

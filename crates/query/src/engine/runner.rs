@@ -44,7 +44,7 @@ pub(super) async fn start(inner: Arc<Inner>, request: QueryRequest, planning: Pl
     let cancel = CancellationToken::new();
     if inner.queries.waiting() >= inner.settings.waiting_max {
         return Err(Error::new(Kind::Busy, format!("{} queries wait already", inner.settings.waiting_max))
-            .with_hint("Try again in a moment, or raise `query.running_max`."));
+            .with_hint("Try again in a moment, or raise `server.queries_max`."));
     }
     let counters = Arc::new(Counters::default());
     let ticket = inner.queries.enter(&id, &request.sql, &request.client, Arc::clone(&counters), cancel.clone())?;

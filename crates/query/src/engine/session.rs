@@ -64,7 +64,9 @@ impl Base {
             Some(dir) => {
                 std::fs::create_dir_all(dir).map_err(|e| {
                     let message = format!("the folder {} for spilled data can't be made: {e}", dir.display());
-                    Error::new(Kind::Storage, message).with_hint("Check `query.spill_dir`.").with_source(e)
+                    Error::new(Kind::Storage, message)
+                        .with_hint("Check that the user who runs lakebox may write there.")
+                        .with_source(e)
                 })?;
                 DiskManagerMode::Directories(vec![dir.clone()])
             }

@@ -37,7 +37,7 @@ impl Default for QuerySettings {
             running_max: 8,
             waiting_max: 128,
             timeout_ms: 10 * 60 * 1000,
-            metadata_cache_bytes_max: 128 << 20,
+            metadata_cache_bytes_max: 32 << 20,
             history_max: 500,
             connections_max: 200,
         }

@@ -1,7 +1,7 @@
-use crate::{app::App, problem::Problem};
+use crate::{app::App, extract::Params, problem::Problem};
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
 };
 use catalog::{ModelRun, RunState};
@@ -41,7 +41,7 @@ pub(crate) struct Limit {
 pub(crate) async fn runs(
     State(app): State<App>,
     Path(name): Path<String>,
-    Query(limit): Query<Limit>,
+    Params(limit): Params<Limit>,
 ) -> Result<Json<Vec<api::ModelRun>>, Problem> {
     let limit = limit.limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
     let runs = app.models.runs(&name, limit).await.map_err(|e| problem(&app, &name, &e))?;

@@ -1,7 +1,7 @@
-use crate::{app::App, problem::Problem};
+use crate::{app::App, extract::Params, problem::Problem};
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
 };
 use serde::Deserialize;
@@ -19,7 +19,7 @@ pub(crate) struct Limit {
 
 /// Queries that run or ran, newest first.
 #[utoipa::path(get, path = "/api/v1/queries", tag = "sql", params(Limit), responses((status = 200, body = [api::QueryRun])))]
-pub(crate) async fn list(State(app): State<App>, Query(limit): Query<Limit>) -> Json<Vec<api::QueryRun>> {
+pub(crate) async fn list(State(app): State<App>, Params(limit): Params<Limit>) -> Json<Vec<api::QueryRun>> {
     let mut runs: Vec<_> = app.engine.running().into_iter().chain(app.engine.history()).collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.started_us));
     runs.truncate(limit.limit.unwrap_or(RUNS_DEFAULT));

@@ -1,4 +1,4 @@
-use crate::{app::App, problem::Problem};
+use crate::{app::App, extract::Body, problem::Problem};
 use axum::{
     Json,
     extract::{Path, State},
@@ -21,7 +21,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Json<Vec<api::SavedQu
     responses((status = 201, body = api::SavedQuery), (status = 400, body = api::Problem)))]
 pub(crate) async fn add(
     State(app): State<App>,
-    Json(query): Json<api::SavedQuery>,
+    Body(query): Body<api::SavedQuery>,
 ) -> Result<(StatusCode, Json<api::SavedQuery>), Problem> {
     check(&query)?;
     let saved = app.catalog.add_saved_query(query.name.trim(), &query.query).await.map_err(|e| Problem::internal(&e))?;
@@ -34,7 +34,7 @@ pub(crate) async fn add(
 pub(crate) async fn set(
     State(app): State<App>,
     Path(id): Path<String>,
-    Json(query): Json<api::SavedQuery>,
+    Body(query): Body<api::SavedQuery>,
 ) -> Result<Json<api::SavedQuery>, Problem> {
     check(&query)?;
     let set = app.catalog.set_saved_query(&id, query.name.trim(), &query.query).await.map_err(|e| Problem::internal(&e))?;

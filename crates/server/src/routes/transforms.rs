@@ -1,12 +1,10 @@
 use crate::{
     app::{App, TransformEntry},
+    extract::Params,
     problem::Problem,
     routes::sql,
 };
-use axum::{
-    Json,
-    extract::{Query, State},
-};
+use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -37,7 +35,7 @@ pub(crate) struct Filter {
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "flow", params(Filter), responses((status = 200, body = [api::DeadLetter])))]
 pub(crate) async fn dead_letters(
     State(app): State<App>,
-    Query(filter): Query<Filter>,
+    Params(filter): Params<Filter>,
 ) -> Result<Json<Vec<api::DeadLetter>>, Problem> {
     let limit = filter.limit.unwrap_or(LETTERS_DEFAULT).min(LETTERS_MAX);
     if !app.lake.view().tables.keys().any(|t| t.name.ends_with(LETTERS_SUFFIX)) {

@@ -3,7 +3,8 @@ use super::{
     oids::TypeCatalog,
 };
 use crate::{
-    connect::{Client, Row},
+    config::Settings,
+    connect::{Client, Row, literal},
     decode::ShapeColumn,
 };
 use model::{Key, TableId};
@@ -24,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) key: Key,
     /// Why its rows can't be read; such a table is told of and left alone.
     pub(crate) barred: Option<String>,
+    /// Whether its changes come with the stream.
+    pub(crate) published: bool,
     /// Where its rows lie: the table itself, or the leaves of a partitioned one.
     pub(crate) parts: Vec<Part>,
 }
@@ -80,7 +83,7 @@ pub(crate) async fn find_tables(
                 None
             };
             let parts = if head.partitioned { mine.into_iter().filter_map(|l| l.part).collect() } else { vec![head.part] };
-            Found { oid: head.oid, id: head.id, columns, layout, key, barred, parts }
+            Found { oid: head.oid, id: head.id, columns, layout, key, barred, published: true, parts }
         })
         .collect())
 }
@@ -283,8 +286,8 @@ pub(crate) async fn describe(client: &mut Client, oid: u32, types: &[(u32, i32)]
 }
 
 /// A number that changes when tables appear, vanish, are renamed, become readable or get other columns.
-pub(crate) async fn fingerprint(client: &mut Client, matches: impl Fn(&TableId) -> bool) -> Result<u64, Error> {
-    let heads: Vec<Head> = heads(client).await?.into_iter().filter(|h| matches(&h.id)).collect();
+pub(crate) async fn tables_fingerprint(client: &mut Client, settings: &Settings) -> Result<u64, Error> {
+    let heads: Vec<Head> = heads(client).await?.into_iter().filter(|h| settings.follows(&h.id)).collect();
     let mut hasher = DefaultHasher::new();
     for head in &heads {
         (head.oid, &head.id.schema, &head.id.name, head.may_select, head.row_security, head.identity).hash(&mut hasher);
@@ -297,5 +300,17 @@ pub(crate) async fn fingerprint(client: &mut Client, matches: impl Fn(&TableId) 
         );
         client.query(&sql, "reading the catalog of columns").await?.hash(&mut hasher);
     }
+    Ok(hasher.finish())
+}
+
+/// A number that changes when tables join or leave a publication of ours.
+pub(crate) async fn publications_fingerprint(client: &mut Client, settings: &Settings) -> Result<u64, Error> {
+    let mut hasher = DefaultHasher::new();
+    let sql = format!(
+        "SELECT pubname, prrelid FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid WHERE pubname IN ({}, {}) ORDER BY 1, 2",
+        literal(&settings.publication),
+        literal(&settings.inserts_publication())
+    );
+    client.query(&sql, "reading the publications").await?.hash(&mut hasher);
     Ok(hasher.finish())
 }

@@ -8,7 +8,7 @@ mod publication;
 mod server;
 mod slot;
 
-pub(crate) use catalog::{Found, Part, barred_error, describe, find_tables, fingerprint};
+pub(crate) use catalog::{Found, Part, barred_error, describe, find_tables, publications_fingerprint, tables_fingerprint};
 pub(crate) use layout::Layout;
 pub(crate) use oids::TypeCatalog;
 pub(crate) use patterns::Patterns;

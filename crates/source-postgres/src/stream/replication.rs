@@ -9,6 +9,7 @@ use crate::{
     decode::{Kind as ColumnKind, ShapeColumn},
     discover::{TypeCatalog, describe},
     outlet::{Outlet, Telling},
+    watcher::Fingerprint,
 };
 use pipeline::{Error, Event, Kind};
 use runtime::{CancellationToken, SharedClock};
@@ -47,7 +48,7 @@ pub(crate) struct Replication<'a> {
     /// The durable position.
     pub(crate) acked: watch::Receiver<Lsn>,
     /// Changes whenever the watcher sees other tables than ours.
-    pub(crate) tables_changed: watch::Receiver<u64>,
+    pub(crate) tables_changed: watch::Receiver<Fingerprint>,
     pub(crate) types: &'a mut TypeCatalog,
     pub(crate) state: &'a mut State,
 }
