@@ -225,13 +225,17 @@ def rows_one_by_one(connect):
 
 
 @check
-def a_server_side_cursor(connect):
-    with connect() as connection, connection.cursor(name="portions") as cursor:
-        cursor.itersize = 7000
-        cursor.execute("select id from silver.shop_many where id > %s order by id", [10])
-        equal(cursor.fetchmany(2), [(11,), (12,)])
-        rest = [row[0] for row in cursor]
-        equal((len(rest), rest[0], rest[-1]), (99988, 13, 100000))
+def a_server_side_cursor_is_refused_and_rows_stream_all_the_same(connect):
+    with connect() as connection:
+        try:
+            connection.cursor(name="portions").execute("select id from silver.shop_many where id > %s order by id", [10])
+        except psycopg.DatabaseError as error:
+            assert error.sqlstate == "0A000" and "stream" in str(error), f"SQLSTATE {error.sqlstate}: {error}"
+        else:
+            raise AssertionError("DECLARE was taken")
+        connection.rollback()
+        rows = [row[0] for row in connection.cursor().stream("select id from silver.shop_many where id > %s order by id", [10])]
+        equal((len(rows), rows[0], rows[-1]), (99990, 11, 100000))
 
 
 @check

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod fleet;
 mod logging;
+mod memory;
 mod serve;
 
 use clap::Parser;

@@ -54,6 +54,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let engine = engine(&config, &lake, &clock)?;
     let (fleet, pipelines, transforms) = Fleet::new(&config, &lake, &catalog, &clock).await?;
     let tasks = Tasks::new(stop.clone());
+    crate::memory::give_back(&tasks, clock.clone());
     let models = models(&config, &lake, &engine, &catalog, &clock, &tasks).await?;
     save_first_queries(&catalog, &options).await?;
 

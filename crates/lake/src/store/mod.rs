@@ -185,8 +185,11 @@ impl Store {
     /// One sentence and a hint for an error of the object store; `doing` is `reading` or `writing`.
     pub(crate) fn failed(&self, doing: &str, path: &Path, error: object_store::Error) -> Error {
         let location = self.location(path);
-        let told =
-            |message: String, hint: &'static str, error| Error::new(Kind::Storage, message).with_hint(hint).with_source(error);
+        // The answer of a bucket is a page of XML, so its gist is in the sentence and the rest in the log of those who look for it.
+        let told = |message: String, hint: &'static str, error: object_store::Error| {
+            tracing::debug!("{message}: {error}");
+            Error::new(Kind::Storage, message).with_hint(hint)
+        };
         match error {
             // A bucket that is not there is missed at the first write; a file that is not there, at a read.
             object_store::Error::NotFound { .. } if doing == "writing" => told(
@@ -197,7 +200,8 @@ impl Store {
             object_store::Error::NotFound { .. } => Error::corrupt(format!("{location}, which the metadata names,"), error)
                 .with_hint("Restore the file from a backup of the warehouse."),
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-                told(format!("{doing} {location} was refused"), "Check the credentials and rights of the warehouse.", error)
+                let message = format!("{doing} {location} was refused: {}", brief(&error.to_string()));
+                told(message, "Check the credentials and rights of the warehouse.", error)
             }
             error => {
                 let message = format!("{doing} {location} failed: {}", brief(&error.to_string()));

@@ -132,6 +132,8 @@ fn config(settings: &QuerySettings) -> SessionConfig {
     // `0.1` is a decimal as in PostgreSQL: sums of money come out exact.
     options.sql_parser.parse_float_as_decimal = true;
     options.execution.parquet.pushdown_filters = true;
+    // Without a zone, `timestamptz` and now() would lose theirs.
+    options.execution.time_zone = Some("UTC".to_owned());
     // DataFusion 55.2 builds the filter that min() and max() push into a scan from those bounds alone that are not NULL yet: in `min(a), min(b)`
     // a row with a new smallest `b` is dropped while `b` has only been NULL. Wrong answers cost more than the rows it saves.
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;

@@ -46,6 +46,13 @@ pub(crate) fn check_read_only(statement: &Statement) -> Result<(), Error> {
         other => other.to_string(),
     };
     let verb: Vec<&str> = refused.split_whitespace().take(1).collect();
+    if verb.first().is_some_and(|v| v.eq_ignore_ascii_case("declare") || v.eq_ignore_ascii_case("fetch")) {
+        return Err(Error::new(
+            Kind::Unsupported,
+            "cursors that live on the server are not possible: rows are sent as they are computed",
+        )
+        .with_hint("Use an ordinary cursor, and read its rows as a stream (in psycopg: `cursor.stream`)."));
+    }
     Err(read_only(&verb.join(" ").to_uppercase()))
 }
 

@@ -31,7 +31,7 @@ pub(super) enum Command {
 }
 
 /// A statement that returns rows, as written and as PostgreSQL clients' habits are translated.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Query {
     /// The statement's text.
     pub sql: String,

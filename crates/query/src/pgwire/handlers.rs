@@ -1,5 +1,6 @@
 use super::{
     command::{Command, Query, Reader},
+    declared,
     errors::{refused, to_wire},
     params,
     planning::{Shape, plan_bound, shape},
@@ -278,7 +279,7 @@ where
 impl QueryParser for Handler {
     type Statement = PreparedStatement;
 
-    async fn parse_sql<C>(&self, _: &C, sql: &str, _: &[Option<Type>]) -> PgWireResult<Option<PreparedStatement>>
+    async fn parse_sql<C>(&self, _: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<PreparedStatement>>
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
@@ -287,6 +288,10 @@ impl QueryParser for Handler {
         if !commands.is_empty() {
             return Err(refused("42601", "cannot insert multiple commands into a prepared statement"));
         }
+        let command = match command {
+            Command::Query(query) => Command::Query(Arc::new(declared::with_types(query.as_ref(), types))),
+            other => other,
+        };
         let shape = match &command {
             Command::Query(query) => {
                 Some(Arc::new(shape(&self.0.engine, Arc::clone(query)).await.map_err(|e| to_wire(&e, sql))?))

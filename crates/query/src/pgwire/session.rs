@@ -48,11 +48,12 @@ pub(super) fn get(metadata: &HashMap<String, String>, name: &str) -> PgWireResul
     if let Some(value) = metadata.get(&format!("{PREFIX}{name}")) {
         return Ok(value.clone());
     }
+    if let Some(value) = startup(metadata, name).filter(|_| DEFAULTS.iter().any(|(n, _)| *n == name) && name != "client_encoding")
+    {
+        return Ok(value);
+    }
     if name == "server_version" {
         return Ok(crate::engine::SERVER_VERSION.to_owned());
-    }
-    if let Some(value) = metadata.get(name).filter(|_| name == "application_name") {
-        return Ok(value.clone());
     }
     let known = DEFAULTS.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
     known.ok_or_else(|| refused("42704", format!("unrecognized configuration parameter \"{name}\"")))
@@ -60,8 +61,32 @@ pub(super) fn get(metadata: &HashMap<String, String>, name: &str) -> PgWireResul
 
 /// How long a statement may take; none for as long as the server allows.
 pub(super) fn statement_timeout(metadata: &HashMap<String, String>) -> Option<Duration> {
-    let value = metadata.get(&format!("{PREFIX}statement_timeout"))?;
-    timeout_of(value).filter(|d| !d.is_zero())
+    let set = metadata.get(&format!("{PREFIX}statement_timeout")).cloned();
+    timeout_of(&set.or_else(|| startup(metadata, "statement_timeout"))?).filter(|d| !d.is_zero())
+}
+
+/// The value that a variable was given at the start of the session, by its name or among the `options` (`-c name=value`).
+fn startup(metadata: &HashMap<String, String>, name: &str) -> Option<String> {
+    let option = |word: &String| {
+        let (key, value) = word.trim_start_matches("--").split_once('=')?;
+        key.replace('-', "_").eq_ignore_ascii_case(name).then(|| value.to_owned())
+    };
+    let among = metadata.get("options").and_then(|options| words(options).iter().rev().find_map(option));
+    among.or_else(|| metadata.get(name).cloned())
+}
+
+/// The words of `options`, without `-c`; a backslash keeps the blank after it.
+fn words(options: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut chars = options.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => words.last_mut().into_iter().for_each(|w| w.extend(chars.next())),
+            c if c.is_whitespace() => words.push(String::new()),
+            c => words.last_mut().into_iter().for_each(|w| w.push(c)),
+        }
+    }
+    words.into_iter().map(|w| w.strip_prefix("-c").map_or_else(|| w.clone(), str::to_owned)).filter(|w| !w.is_empty()).collect()
 }
 
 /// `250`, `250ms`, `5s`, `2min`, `1h`.

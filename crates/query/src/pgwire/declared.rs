@@ -1,0 +1,85 @@
+//! Parameters whose type the client says when it prepares a statement: `select $1` with a bigint, `id = any($1)` with a list.
+
+use super::command::Query;
+use datafusion::sql::{
+    parser::Statement,
+    sqlparser::ast::{ArrayElemTypeDef, CastKind, DataType, Expr, TimezoneInfo, Value, visit_expressions_mut},
+};
+use datafusion_postgres::pgwire::api::Type;
+use std::ops::ControlFlow;
+
+/// The query with each parameter cast to the type that the client gave it. Text is left to its place, as are types that the engine has no
+/// one name for: there the place says more than the client.
+pub(super) fn with_types(query: &Query, types: &[Option<Type>]) -> Query {
+    let mut query = query.clone();
+    let named: Vec<Option<DataType>> = types.iter().map(|t| t.as_ref().and_then(name)).collect();
+    if named.iter().any(Option::is_some) {
+        for statement in [&mut query.plain, &mut query.translated].into_iter().flatten() {
+            if let Statement::Statement(sql) = statement {
+                let _ = visit_expressions_mut(sql.as_mut(), |expr| {
+                    if let Some(data_type) = number(expr).and_then(|n| named.get(n - 1)?.clone()) {
+                        let inner = Box::new(expr.clone());
+                        *expr = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
+                    }
+                    ControlFlow::<()>::Continue(())
+                });
+            }
+        }
+    }
+    query
+}
+
+/// Which parameter an expression is, counted from one.
+fn number(expr: &Expr) -> Option<usize> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::Placeholder(name) = &value.value else { return None };
+    name.strip_prefix('$')?.parse().ok().filter(|n| *n > 0)
+}
+
+fn name(wire: &Type) -> Option<DataType> {
+    Some(match *wire {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::SmallInt(None),
+        Type::INT4 => DataType::Integer(None),
+        Type::INT8 => DataType::BigInt(None),
+        Type::FLOAT4 => DataType::Real,
+        Type::FLOAT8 => DataType::DoublePrecision,
+        Type::DATE => DataType::Date,
+        Type::TIMESTAMP => DataType::Timestamp(None, TimezoneInfo::None),
+        Type::TIMESTAMPTZ => DataType::Timestamp(None, TimezoneInfo::WithTimeZone),
+        Type::BOOL_ARRAY => list(DataType::Boolean),
+        Type::INT2_ARRAY => list(DataType::SmallInt(None)),
+        Type::INT4_ARRAY => list(DataType::Integer(None)),
+        Type::INT8_ARRAY => list(DataType::BigInt(None)),
+        Type::FLOAT4_ARRAY => list(DataType::Real),
+        Type::FLOAT8_ARRAY => list(DataType::DoublePrecision),
+        Type::TEXT_ARRAY | Type::VARCHAR_ARRAY => list(DataType::Text),
+        Type::DATE_ARRAY => list(DataType::Date),
+        _ => return None,
+    })
+}
+
+fn list(item: DataType) -> DataType {
+    DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(item), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::parse;
+
+    #[test]
+    fn parameters_take_the_types_that_the_client_gives() {
+        let cast = |sql: &str, types: &[Option<Type>]| {
+            let plain = Some(parse(sql).unwrap());
+            let query = Query { sql: sql.into(), plain, translated: None, catalog: false };
+            with_types(&query, types).plain.unwrap().to_string()
+        };
+        assert_eq!(cast("SELECT $1, $2", &[Some(Type::INT8), None]), "SELECT CAST($1 AS BIGINT), $2");
+        assert_eq!(
+            cast("SELECT a FROM t WHERE a = ANY($1) AND b = $2", &[Some(Type::INT4_ARRAY), Some(Type::TEXT)]),
+            "SELECT a FROM t WHERE a = ANY(CAST($1 AS INTEGER[])) AND b = $2"
+        );
+        assert_eq!(cast("SELECT $3", &[Some(Type::INT8)]), "SELECT $3");
+    }
+}
