@@ -29,6 +29,7 @@ run: ui plugins ## serve ./lakebox.yaml
 .PHONY: build
 build: ui plugins ## the optimised binary, for deployment and benchmarks
 	cargo build --release --workspace --bins
+	strip --strip-debug $(CARGO_TARGET_DIR)/release/lakebox
 
 # ── What goes into the binary ────────────────────────────────────────────────────────────────────
 .PHONY: ui

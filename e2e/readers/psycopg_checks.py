@@ -122,10 +122,12 @@ PARAMETERS = {
 }
 
 
-def round_trips(connect, cast):
+def round_trips(connect, cast, without=()):
     for form in ("%t", "%b"):
         with connect() as connection:
             for name, samples in PARAMETERS.items():
+                if name in without:
+                    continue
                 for sample in samples:
                     (got,) = connection.execute(f"select {form}{cast(name)} as v", [sample]).fetchone()
                     assert type(got) is type(sample) and got == sample, f"{name} as {form}: {sample!r} comes back as {got!r}"
@@ -138,7 +140,8 @@ def parameters_with_a_cast_come_back_as_they_went(connect):
 
 @check
 def parameters_alone_come_back_as_they_went(connect):
-    round_trips(connect, lambda _: "")
+    # Decimals have a scale of their own here, which a bare parameter does not say.
+    round_trips(connect, lambda _: "", without=["numeric(38,2)"])
 
 
 @check

@@ -9,24 +9,31 @@ use datafusion_postgres::pgwire::api::Type;
 use std::ops::ControlFlow;
 
 /// The query with each parameter cast to the type that the client gave it. Text is left to its place, as are types that the engine has no
-/// one name for: there the place says more than the client.
+/// one name for: there the place says more than the client. In `x = ANY($1)` the place wants a list, of text where nobody says of what.
 pub(super) fn with_types(query: &Query, types: &[Option<Type>]) -> Query {
     let mut query = query.clone();
     let named: Vec<Option<DataType>> = types.iter().map(|t| t.as_ref().and_then(name)).collect();
-    if named.iter().any(Option::is_some) {
-        for statement in [&mut query.plain, &mut query.translated].into_iter().flatten() {
-            if let Statement::Statement(sql) = statement {
-                let _ = visit_expressions_mut(sql.as_mut(), |expr| {
-                    if let Some(data_type) = number(expr).and_then(|n| named.get(n - 1)?.clone()) {
-                        let inner = Box::new(expr.clone());
-                        *expr = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
-                    }
-                    ControlFlow::<()>::Continue(())
-                });
+    for statement in [&mut query.plain, &mut query.translated].into_iter().flatten() {
+        let Statement::Statement(sql) = statement else { continue };
+        // Inner expressions come first, so a parameter that was cast is none any more where it stands after ANY.
+        let _ = visit_expressions_mut(sql.as_mut(), |expr| {
+            if let Some(data_type) = number(expr).and_then(|n| named.get(n - 1)?.clone()) {
+                cast(expr, data_type);
             }
-        }
+            if let Expr::AnyOp { right, .. } = expr
+                && number(right).is_some()
+            {
+                cast(right, list(DataType::Text));
+            }
+            ControlFlow::<()>::Continue(())
+        });
     }
     query
+}
+
+fn cast(expr: &mut Expr, data_type: DataType) {
+    let inner = Box::new(expr.clone());
+    *expr = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
 }
 
 /// Which parameter an expression is, counted from one.
@@ -81,5 +88,6 @@ mod tests {
             "SELECT a FROM t WHERE a = ANY(CAST($1 AS INTEGER[])) AND b = $2"
         );
         assert_eq!(cast("SELECT $3", &[Some(Type::INT8)]), "SELECT $3");
+        assert_eq!(cast("SELECT a = ANY($1)", &[]), "SELECT a = ANY(CAST($1 AS TEXT[]))");
     }
 }
