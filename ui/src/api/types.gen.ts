@@ -450,7 +450,7 @@ export interface components {
         SqlColumn: {
             /** @description The name. */
             name: string;
-            /** @description The SQL type, for example `bigint`, `decimal(12,2)`, `timestamp with time zone`. */
+            /** @description The SQL type, for example `bigint`, `numeric(12,2)`, `timestamp with time zone`. */
             type: string;
         };
         /** @description `POST /api/v1/sql`. */
@@ -628,7 +628,7 @@ export interface components {
              * @description When.
              */
             at_us: number;
-            /** @description `append`, `overwrite`, `replace` or `delete`. */
+            /** @description `append`, `overwrite` or `delete`. */
             operation: string;
             /**
              * Format: int64
