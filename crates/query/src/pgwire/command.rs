@@ -41,6 +41,8 @@ pub(super) struct Query {
     pub translated: Option<Statement>,
     /// Whether the translation goes first.
     pub catalog: bool,
+    /// Parameters, counted from one, that must be lists although nobody says of what.
+    pub lists: Vec<usize>,
 }
 
 /// Reads what clients send.
@@ -81,14 +83,14 @@ impl Reader {
         };
         let translated = translated.map(|s| Statement::Statement(Box::new(s)));
         let catalog = asks_catalog(&statement);
-        Command::Query(Arc::new(Query { sql, plain: Some(statement), translated, catalog }))
+        Command::Query(Arc::new(Query { sql, plain: Some(statement), translated, catalog, lists: Vec::new() }))
     }
 
     fn only_translated(&self, statement: Sql) -> Command {
         without_rows(&statement).unwrap_or_else(|| {
             let sql = statement.to_string();
             let translated = Some(Statement::Statement(Box::new(statement)));
-            Command::Query(Arc::new(Query { sql, plain: None, translated, catalog: true }))
+            Command::Query(Arc::new(Query { sql, plain: None, translated, catalog: true, lists: Vec::new() }))
         })
     }
 }

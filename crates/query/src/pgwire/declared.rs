@@ -23,6 +23,7 @@ pub(super) fn with_types(query: &Query, types: &[Option<Type>]) -> Query {
             if let Expr::AnyOp { right, .. } = expr
                 && number(right).is_some()
             {
+                query.lists.extend(number(right));
                 cast(right, list(DataType::Text));
             }
             ControlFlow::<()>::Continue(())
@@ -51,6 +52,7 @@ fn name(wire: &Type) -> Option<DataType> {
         Type::INT8 => DataType::BigInt(None),
         Type::FLOAT4 => DataType::Real,
         Type::FLOAT8 => DataType::DoublePrecision,
+        Type::BYTEA => DataType::Bytea,
         Type::DATE => DataType::Date,
         Type::TIMESTAMP => DataType::Timestamp(None, TimezoneInfo::None),
         Type::TIMESTAMPTZ => DataType::Timestamp(None, TimezoneInfo::WithTimeZone),
@@ -79,7 +81,7 @@ mod tests {
     fn parameters_take_the_types_that_the_client_gives() {
         let cast = |sql: &str, types: &[Option<Type>]| {
             let plain = Some(parse(sql).unwrap());
-            let query = Query { sql: sql.into(), plain, translated: None, catalog: false };
+            let query = Query { sql: sql.into(), plain, translated: None, catalog: false, lists: Vec::new() };
             with_types(&query, types).plain.unwrap().to_string()
         };
         assert_eq!(cast("SELECT $1, $2", &[Some(Type::INT8), None]), "SELECT CAST($1 AS BIGINT), $2");

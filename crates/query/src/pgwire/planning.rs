@@ -3,7 +3,7 @@ use crate::{
     Engine, Error, Kind,
     engine::{Prepared, with_params},
 };
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::{common::ScalarValue, logical_expr::LogicalPlan, sql::parser::Statement};
 use std::sync::Arc;
 
@@ -42,7 +42,12 @@ pub(super) async fn shape(engine: &Engine, query: Arc<Query>) -> Result<Shape, E
     engine
         .on_threads(async move {
             let prepared = plan(&own, &query).await?;
-            let params = param_types(&prepared.plan)?;
+            let mut params = param_types(&prepared.plan)?;
+            for number in &query.lists {
+                if let Some(place) = params.get_mut(number - 1) {
+                    *place = Some(DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))));
+                }
+            }
             let optimized = prepared.session.state.optimize(&prepared.plan);
             // Optimizing settles types that are only decided later; where parameters stand in its way the plan as it is has to do.
             let plan = optimized.as_ref().unwrap_or(&prepared.plan);

@@ -78,7 +78,7 @@ impl Copy<'_> {
             copied.push(Copied { select, shape, columns, left: AtomicUsize::new(0), torn: AtomicBool::new(false) });
         }
         self.telling.snapshot_begins(tables.len(), tables.iter().flat_map(|t| &t.parts).map(|p| p.rows).sum());
-        let mut first = Client::connect(&self.settings.address, Mode::Sql).await?;
+        let first = Client::connect(&self.settings.address, Mode::Sql).await?;
         let pieces = self.pieces(tables, &copied, first.version() >= 140_000);
         tracing::info!(
             source = self.settings.source,
@@ -90,15 +90,12 @@ impl Copy<'_> {
         let connections = self.settings.snapshot_connections.min(pieces.len()).max(1);
         let queue = parking_lot::Mutex::new(pieces);
         let seq = AtomicU64::new(0);
-        begin(&mut first, &slot.snapshot).await?;
         let mut clients = vec![first];
         for _ in 1..connections {
-            let mut client = Client::connect(&self.settings.address, Mode::Sql).await?;
-            begin(&mut client, &slot.snapshot).await?;
-            clients.push(client);
+            clients.push(Client::connect(&self.settings.address, Mode::Sql).await?);
         }
         let origin = Origin { pos: included(slot.consistent), commit_ts_us: None, xid: None };
-        try_join_all(clients.into_iter().map(|client| self.work(client, &queue, &copied, origin, &seq))).await?;
+        try_join_all(clients.into_iter().map(|client| self.work(client, &slot.snapshot, &queue, &copied, origin, &seq))).await?;
         self.telling.snapshot_ends();
         let done = |c: Copied| (!c.torn.into_inner()).then(|| c.shape.into_inner());
         Ok((copied.into_iter().map(done).collect(), seq.into_inner()))
@@ -127,6 +124,7 @@ impl Copy<'_> {
     async fn work(
         &self,
         mut client: Client,
+        snapshot: &str,
         queue: &parking_lot::Mutex<VecDeque<Piece>>,
         copied: &[Copied],
         origin: Origin,
@@ -135,10 +133,13 @@ impl Copy<'_> {
         loop {
             let Some(piece) = queue.lock().pop_front() else { break };
             let Some(table) = copied.get(piece.table) else { continue };
+            // A transaction for each piece: one that kept the locks of several tables could make the application's own fail with a deadlock.
+            begin(&mut client, snapshot).await?;
             self.copy_piece(&mut client, &piece, table, origin, seq).await?;
             if !is_whole(&mut client, piece.oid).await? {
                 table.torn.store(true, Ordering::Release);
             }
+            client.query("COMMIT", "ending the copy of a table").await?;
             if table.left.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.telling.table_done();
             }
