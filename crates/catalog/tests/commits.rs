@@ -202,7 +202,9 @@ fn next_step(state: &Snapshot) -> Commit {
 pub async fn a_commit_dropped_anywhere_is_whole_or_absent(url: &str) {
     let catalog = open(url).await;
     let (mut done, mut dropped) = (0, 0);
-    for polls in 0..48 {
+    // How many polls a commit takes depends on the machine: a fast database answers before it is asked again. So the short ones,
+    // which drop it early on any machine, come often, and each round ends with one that is left to finish.
+    for polls in [1, 1, 2, 2, 3, 4, 6, 9, 14, 24, usize::MAX].repeat(8) {
         let before = catalog.snapshot().await.unwrap();
         let result = at_most(catalog.commit(next_step(&before)), polls).await;
         let after = catalog.snapshot().await.unwrap();
