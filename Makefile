@@ -15,19 +15,26 @@ BIN := $(CARGO_TARGET_DIR)/debug/lakebox
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Clones share one target folder, and cargo takes what another clone built, with that one's paths inside, for fresh when the
+# sources here are older. So a clone that did not build last builds its own crates anew.
+.PHONY: checkout
+checkout:
+	@stamp=$(CARGO_TARGET_DIR)/checkout; mkdir -p $(CARGO_TARGET_DIR); \
+	[ "$$(cat $$stamp 2>/dev/null)" = "$(CURDIR)" ] || { find crates e2e -name '*.rs' -exec touch {} +; echo "$(CURDIR)" > $$stamp; }
+
 # ── What people run ──────────────────────────────────────────────────────────────────────────────
 .PHONY: demo
-demo: ui plugins ## build everything and serve the bundled example at http://127.0.0.1:8480
+demo: checkout ui plugins ## build everything and serve the bundled example at http://127.0.0.1:8480
 	cargo build --workspace --bins
 	$(BIN) demo
 
 .PHONY: run
-run: ui plugins ## serve ./lakebox.yaml
+run: checkout ui plugins ## serve ./lakebox.yaml
 	cargo build --workspace --bins
 	$(BIN) serve
 
 .PHONY: build
-build: ui plugins ## the optimised binary, for deployment and benchmarks
+build: checkout ui plugins ## the optimised binary, for deployment and benchmarks
 	cargo build --release --workspace --bins
 	strip --strip-debug $(CARGO_TARGET_DIR)/release/lakebox
 
@@ -52,15 +59,15 @@ setup: ## install what the tests need: Debian packages, Python environments, Pos
 	e2e/setup.sh
 
 .PHONY: test
-test: setup ui plugins ## every test: lints, units, real servers, readers, browser
+test: checkout setup ui plugins ## every test: lints, units, real servers, readers, browser
 	e2e/run-all.sh
 
 .PHONY: e2e
-e2e: setup ui plugins ## only the black-box tests against the real binary
+e2e: checkout setup ui plugins ## only the black-box tests against the real binary
 	e2e/run-all.sh e2e
 
 .PHONY: lint
-lint: ## formatting and lints, as CI runs them
+lint: checkout ## formatting and lints, as CI runs them
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 
@@ -69,15 +76,15 @@ fmt: ## format the Rust code
 	cargo fmt --all
 
 .PHONY: openapi
-openapi: ui/dist/.gitkeep ## write openapi.json and the dashboard's types from the code
+openapi: checkout ui/dist/.gitkeep ## write openapi.json and the dashboard's types from the code
 	cargo build --workspace --bins
 	$(BIN) openapi > openapi.json
 	cd ui && npm run --silent gen:types
 
 .PHONY: bench
-bench: build setup ## measure against the sources' own tools, and renew docs/BENCHMARKS.md
+bench: checkout build setup ## measure against the sources' own tools, and renew docs/BENCHMARKS.md
 	e2e/bench.sh
 
 .PHONY: soak
-soak: setup ui plugins ## long kill and fault runs
+soak: checkout setup ui plugins ## long kill and fault runs
 	LAKEBOX_SOAK=1 e2e/run-all.sh e2e
