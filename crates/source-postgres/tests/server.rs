@@ -60,6 +60,11 @@ impl Server {
         self.dir.path().join("data")
     }
 
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).expect("the server's log")
+    }
+
     /// Settings that make a test quick.
     pub fn config(&self) -> PostgresConfig {
         PostgresConfig { idle_ms: 50, watch_ms: 100, linger_ms: 1, ..PostgresConfig::new(self.url()) }

@@ -114,8 +114,9 @@ async fn a_copy_splits_large_tables_and_finds_keys_and_patterns() {
     sql.run("INSERT INTO bare VALUES (1); UPDATE bare SET id = 2; DELETE FROM bare").await;
 }
 
+/// Bug 3: the slot is there, so the copy must be done, says who died in the middle of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_without_cursor_means_nothing() {
+async fn bug_3_a_slot_without_cursor_means_nothing() {
     let server = Server::start();
     let sql = server.sql().await;
     sql.run("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 50000)").await;
