@@ -136,6 +136,7 @@ async fn bug_4_what_was_acknowledged_before_a_table_was_attached_is_in_its_copy(
             "DO $$ BEGIN FOR i IN {first}..{first} + 799 LOOP INSERT INTO t VALUES (i); INSERT INTO {new} VALUES (i); COMMIT; \
              PERFORM pg_sleep(0.001); END LOOP; END $$"
         );
+        #[expect(clippy::disallowed_methods, reason = "a session of its own, in a test")]
         let writer = tokio::spawn(async move { other.run(&writes).await });
         let table = format!("public.{new}");
         driver.until(|m| m.table("public.t").rows.len() > first / 1000 * 800 + 20).await;

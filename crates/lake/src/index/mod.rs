@@ -9,6 +9,7 @@
 
 mod bloom;
 mod error;
+mod hot;
 mod key;
 mod location;
 mod manifest;

@@ -14,6 +14,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Entries of a block: what is checked and searched at once.
 const BLOCK_ENTRIES: usize = 256;
+/// Gaps in a run's keys that are worth to be known: this part of the whole range of keys at least, and so many at most, less one.
+const GAP_SHARE: u128 = 64;
+const STRETCHES_MAX: usize = 8;
 const MAGIC: u64 = u64::from_le_bytes(*b"LBXRUN\0\x01");
 /// Magic, key width, entries, end of blocks, end of filter, three checksums: all `u64`.
 const FOOTER_WORDS: usize = 8;
@@ -38,6 +41,8 @@ pub(crate) struct Run {
     sums: Vec<u64>,
     /// One bit for each block whose checksum was found right.
     checked: Vec<AtomicU64>,
+    /// First and last key of each stretch of keys, in order.
+    stretches: Vec<(u128, u128)>,
 }
 
 impl Run {
@@ -81,7 +86,44 @@ impl Run {
         let firsts = sparse.chunks_exact(SPARSE_BYTES).map(|s| read_u128(&s[..16])).collect();
         let sums = sparse.chunks_exact(SPARSE_BYTES).map(|s| read_u64(&s[16..])).collect();
         let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { path: path.to_owned(), entries, key_bytes, filter, firsts, sums, checked, map })
+        let mut run =
+            Self { path: path.to_owned(), entries, key_bytes, filter, firsts, sums, checked, map, stretches: Vec::new() };
+        run.stretches = run.find_stretches()?;
+        Ok(run)
+    }
+
+    /// Where the keys are, leaving out the widest gaps: several connections that copy a table, each a part of it, fill a run with as many
+    /// stretches of keys, and the keys that come next lie just in the gaps.
+    fn find_stretches(&self) -> Result<Vec<(u128, u128)>, IndexError> {
+        let (Some(&first), Some(last_block)) = (self.firsts.first(), self.firsts.len().checked_sub(1)) else {
+            return Ok(Vec::new());
+        };
+        let (keys, places) = self.block(last_block)?;
+        let last = self.key_at(keys, places.len() / 8 - 1);
+        let wide = ((last - first) / GAP_SHARE).max(1);
+        let mut gaps = Vec::new();
+        for (block, &start) in self.firsts.iter().enumerate() {
+            let next = self.firsts.get(block + 1).copied();
+            if next.unwrap_or(last) - start < wide {
+                continue;
+            }
+            let (keys, places) = self.block(block)?;
+            let all = (0..places.len() / 8).map(|at| self.key_at(keys, at)).chain(next);
+            let wide_gaps = all.clone().zip(all.skip(1)).filter(|(low, high)| high - low > wide);
+            gaps.extend(wide_gaps.map(|(low, high)| (high - low, low, high)));
+        }
+        gaps.sort_unstable_by(|a, b| b.cmp(a));
+        gaps.truncate(STRETCHES_MAX - 1);
+        gaps.sort_unstable_by_key(|&(_, low, _)| low);
+        let starts = std::iter::once(first).chain(gaps.iter().map(|&(_, _, high)| high));
+        let ends = gaps.iter().map(|&(_, low, _)| low).chain(std::iter::once(last));
+        Ok(starts.zip(ends).collect())
+    }
+
+    /// Whether `key` lies in a stretch of keys. Costs far less than to ask the filter, whose answer mostly is not in the processor's cache.
+    #[inline]
+    fn is_among(&self, key: u128) -> bool {
+        self.stretches.iter().any(|&(first, last)| first <= key && key <= last)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -99,7 +141,7 @@ impl Run {
 
     /// The location of `key`, whose hash is `hash`.
     pub(crate) fn get(&self, key: u128, hash: u64) -> Result<Option<u64>, IndexError> {
-        if !bloom::contains(&self.map[self.filter.clone()], hash) {
+        if !self.is_among(key) || !bloom::contains(&self.map[self.filter.clone()], hash) {
             return Ok(None);
         }
         let Some(block) = self.firsts.partition_point(|&first| first <= key).checked_sub(1) else { return Ok(None) };
@@ -283,6 +325,30 @@ mod tests {
                 assert_eq!(seen, count);
             }
         }
+    }
+
+    #[test]
+    fn stretches_leave_out_the_wide_gaps_and_no_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let parts = |parts: &[(u128, u128)]| parts.iter().flat_map(|&(from, to)| from..to).collect::<Vec<u128>>();
+        let all: Vec<(u128, u128)> = (0..20).map(|i| (i * 1000, i * 1000 + 100)).collect();
+        let cases = [
+            (parts(&[(5, 1000)]), vec![(5, 999)]),
+            (parts(&[(0, 700), (5_000, 5_700)]), vec![(0, 699), (5_000, 5_699)]),
+            (parts(&[(0, 256), (5_000, 5_256)]), vec![(0, 255), (5_000, 5_255)]),
+            (parts(&[(7, 8)]), vec![(7, 7)]),
+            (Vec::new(), Vec::new()),
+            ((0..2000).map(|k| k * 977).collect(), vec![(0, 1999 * 977)]),
+        ];
+        for (at, (keys, expected)) in cases.into_iter().enumerate() {
+            let run = write(&dir.path().join(format!("{at}")), keys.iter().copied(), false);
+            assert_eq!(run.stretches, expected);
+        }
+        let keys = parts(&all);
+        let run = write(&dir.path().join("many"), keys.iter().copied(), false);
+        assert_eq!(run.stretches.len(), STRETCHES_MAX);
+        assert!(keys.iter().all(|&k| run.get(k, key_hash(k)).unwrap() == Some(k as u64 * 7)));
+        assert!((0..20_000).filter(|k| !keys.contains(k)).all(|k| run.get(k, key_hash(k)).unwrap().is_none()));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 use super::{
     bloom::key_hash,
     error::{IndexError, IndexErrorKind},
+    hot::Hot,
     key::occurrence,
     location::Location,
     manifest::{Manifest, remove_file, sync_dir},
     merge,
-    run::{Entry, Run, RunWriter},
+    run::{Run, RunWriter},
 };
-use hashbrown::{HashMap, HashTable, hash_table};
+use hashbrown::HashMap;
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
@@ -18,7 +19,7 @@ use std::{
 /// How an index uses memory and disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexSettings {
-    /// Entries held in memory before they become a sorted run (about 50 bytes each; twice as many while a run is being written).
+    /// Entries held in memory before they become a sorted run (about 40 bytes each; twice as many while a run is being written).
     pub hot_entries_max: usize,
     /// Runs of one size that are merged into one of the next size.
     pub fan_in: usize,
@@ -43,7 +44,7 @@ struct FileEntry {
 /// Entries that wait to be written as a run; still searched, no longer changed.
 #[derive(Debug)]
 struct Frozen {
-    entries: HashTable<Entry>,
+    entries: Hot,
     group: u64,
     epoch: u64,
 }
@@ -66,7 +67,7 @@ struct KnownRun {
 pub struct KeyIndex {
     dir: PathBuf,
     settings: IndexSettings,
-    hot: HashTable<Entry>,
+    hot: Hot,
     frozen: Option<Arc<Frozen>>,
     /// Oldest first.
     runs: Vec<KnownRun>,
@@ -111,7 +112,7 @@ impl KeyIndex {
         let mut index = Self {
             dir: dir.to_owned(),
             settings,
-            hot: HashTable::new(),
+            hot: Hot::default(),
             frozen: None,
             runs: runs.into_iter().map(|run| KnownRun { run: Arc::new(run), group: 0, epoch: 0 }).collect(),
             files: BTreeMap::new(),
@@ -222,25 +223,14 @@ impl KeyIndex {
         let mut open = Vec::new();
         let puts_any = puts.iter().find(|p| !p.is_none()).map(|p| p.file());
         if puts_any.is_some() {
-            self.hot.reserve(keys.len(), |e| key_hash(e.0));
+            self.hot.reserve(keys.len(), self.settings.hot_entries_max);
         }
         for (row, (&key, &put)) in keys.iter().zip(puts).enumerate() {
             let hash = key_hash(key);
-            if put.is_none() {
-                match self.hot.find(hash, |e| e.0 == key) {
-                    Some(entry) => former[row] = Location::from_bits(entry.1),
-                    None => open.push((row, hash)),
-                }
-                continue;
-            }
-            match self.hot.entry(hash, |e| e.0 == key, |e| key_hash(e.0)) {
-                hash_table::Entry::Occupied(mut entry) => {
-                    former[row] = Location::from_bits(std::mem::replace(&mut entry.get_mut().1, put.to_bits()));
-                }
-                hash_table::Entry::Vacant(entry) => {
-                    entry.insert((key, put.to_bits()));
-                    open.push((row, hash));
-                }
+            let known = if put.is_none() { self.hot.get(key, hash) } else { self.hot.put(key, hash, put.to_bits()) };
+            match known {
+                Some(place) => former[row] = Location::from_bits(place),
+                None => open.push((row, hash)),
             }
         }
         if let Some(entry) = puts_any.and_then(|file| self.files.get_mut(&file)) {
@@ -257,8 +247,8 @@ impl KeyIndex {
     /// As [`Self::apply`].
     pub fn get(&self, key: u128) -> Result<Location, IndexError> {
         let hash = key_hash(key);
-        if let Some(entry) = self.hot.find(hash, |e| e.0 == key) {
-            return Ok(Location::from_bits(entry.1));
+        if let Some(place) = self.hot.get(key, hash) {
+            return Ok(Location::from_bits(place));
         }
         let mut former = [Location::NONE];
         self.search_cold(&[key], vec![(0, hash)], &mut former)?;
@@ -300,9 +290,9 @@ impl KeyIndex {
     /// Searches what is behind the hot table, youngest first, run by run so that many filter misses overlap.
     fn search_cold(&self, keys: &[u128], mut open: Vec<(usize, u64)>, former: &mut [Location]) -> Result<(), IndexError> {
         if let Some(frozen) = &self.frozen {
-            open.retain(|&(row, hash)| match frozen.entries.find(hash, |e| e.0 == keys[row]) {
-                Some(entry) => {
-                    former[row] = Location::from_bits(entry.1);
+            open.retain(|&(row, hash)| match frozen.entries.get(keys[row], hash) {
+                Some(place) => {
+                    former[row] = Location::from_bits(place);
                     false
                 }
                 None => true,
@@ -454,11 +444,8 @@ impl IndexJob {
     pub fn run(self) -> Result<JobDone, IndexError> {
         let run = match &self.work {
             Work::Flush(frozen) => {
-                let mut entries: Vec<Entry> = frozen.entries.iter().copied().collect();
-                entries.sort_unstable_by_key(|e| e.0);
-                let wide = entries.last().is_some_and(|e| e.0 > u128::from(u64::MAX));
-                let mut writer = RunWriter::create(&self.path, entries.len(), wide)?;
-                entries.into_iter().try_for_each(|entry| writer.push(entry))?;
+                let mut writer = RunWriter::create(&self.path, frozen.entries.len(), frozen.entries.is_wide())?;
+                frozen.entries.sorted().try_for_each(|entry| writer.push(entry))?;
                 writer.finish()?
             }
             Work::Merge { runs, .. } => merge::merge(runs, &self.path, runs.iter().any(|r| r.is_wide()))?,
