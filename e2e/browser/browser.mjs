@@ -40,6 +40,8 @@ export async function go(page, path) {
 
 export async function shot(page, name) {
   await mkdir(SHOTS, { recursive: true });
+  // What opens or closes has done so.
+  await page.evaluate(() => Promise.all(document.getAnimations().map((each) => each.effect?.getComputedTiming().iterations !== Infinity && each.finished.catch(() => {}))));
   await page.screenshot({ path: join(SHOTS, `${name}.png`) });
 }
 

@@ -228,17 +228,70 @@ def rows_one_by_one(connect):
 
 
 @check
-def a_server_side_cursor_is_refused_and_rows_stream_all_the_same(connect):
+def a_cursor_on_the_server_gives_its_rows_in_portions(connect):
     with connect() as connection:
+        with connection.cursor(name="portions") as cursor:
+            cursor.itersize = 3000
+            cursor.execute("select id from silver.shop_many where id > %s order by id", [10])
+            equal([column.name for column in cursor.description], ["id"])
+            equal(cursor.fetchone(), (11,))
+            equal([row[0] for row in cursor.fetchmany(3)], [12, 13, 14])
+            # Other queries run while it is open, and other cursors.
+            equal(connection.execute("select 1").fetchone(), (1,))
+            with connection.cursor(name="Second", binary=True) as second:
+                second.execute("select id, cast(id as numeric(10, 2)) as exact from silver.shop_many order by id desc")
+                equal(second.fetchmany(2), [(100000, decimal.Decimal("100000.00")), (99999, decimal.Decimal("99999.00"))])
+            rows = [row[0] for row in cursor]
+            equal((len(rows), rows[0], rows[-1]), (99986, 15, 100000))
+        # Closed, so the name is free again.
+        with connection.cursor(name="portions") as cursor:
+            equal(cursor.execute("select 7 as seven").fetchall(), [(7,)])
+
+
+@check
+def a_cursor_with_hold_outlives_its_transaction(connect):
+    with connect(autocommit=True) as connection:
+        with connection.cursor(name="held", withhold=True) as cursor:
+            cursor.execute("select id from silver.shop_many order by id")
+            equal(cursor.fetchone(), (1,))
+            equal(connection.execute("select 2").fetchone(), (2,))
+            equal([row[0] for row in cursor.fetchmany(2)], [2, 3])
+
+
+@check
+def cursors_by_hand(connect):
+    with connect() as connection:
+        connection.execute("declare c no scroll cursor for select id from silver.shop_many order by id")
+        equal(connection.execute("fetch next from c").fetchall(), [(1,)])
+        equal(connection.execute("move forward 5 in c").statusmessage, "MOVE 5")
+        fetched = connection.execute("fetch 2 from c")
+        equal((fetched.fetchall(), fetched.statusmessage), ([(7,), (8,)], "FETCH 2"))
+        equal(connection.execute("move all in c").statusmessage, "MOVE 99992")
+        equal(connection.execute("fetch all from c").fetchall(), [])
+        equal(connection.execute("close c").statusmessage, "CLOSE CURSOR")
+        connection.execute("declare c cursor for select 1")
+        connection.commit()
+        for statement, sqlstate in [
+            ("fetch next from c", "34000"),
+            ("close c", "34000"),
+            ("declare d scroll cursor for select 1", "0A000"),
+            ("declare d cursor for select id / 0 from silver.shop_many; fetch all from d", "22012"),
+            ("declare d cursor for select 1; declare d cursor for select 2", "42P03"),
+            ("declare d cursor for select 1; fetch prior from d", "0A000"),
+            ("declare d cursor for select nonsense", "42703"),
+        ]:
+            try:
+                connection.execute(statement)
+                raise AssertionError(f"{statement} was taken")
+            except psycopg.DatabaseError as error:
+                equal((statement, error.sqlstate), (statement, sqlstate))
+            connection.rollback()
+    with connect(autocommit=True) as connection:
         try:
-            connection.cursor(name="portions").execute("select id from silver.shop_many where id > %s order by id", [10])
+            connection.execute("declare c cursor for select 1")
+            raise AssertionError("a cursor without a transaction")
         except psycopg.DatabaseError as error:
-            assert error.sqlstate == "0A000" and "stream" in str(error), f"SQLSTATE {error.sqlstate}: {error}"
-        else:
-            raise AssertionError("DECLARE was taken")
-        connection.rollback()
-        rows = [row[0] for row in connection.cursor().stream("select id from silver.shop_many where id > %s order by id", [10])]
-        equal((len(rows), rows[0], rows[-1]), (99990, 11, 100000))
+            equal(error.sqlstate, "25P01")
 
 
 @check

@@ -57,9 +57,19 @@ async fn psycopg_does_everything_that_psycopg_does() -> Result<()> {
 
 /// What psql prints for one `-c`, unaligned; an error of the server ends it.
 async fn psql(lakebox: &Lakebox, command: &str) -> Result<String> {
+    psql_with(lakebox, &[], command).await
+}
+
+async fn psql_with(lakebox: &Lakebox, more: &[&str], command: &str) -> Result<String> {
     let port = lakebox.pgwire_port().to_string();
     let place = ["-h", "127.0.0.1", "-p", &port, "-U", "analyst", "-d", "lakebox"];
-    let out = Command::new(PSQL).args(place).args(["-X", "-A", "-v", "ON_ERROR_STOP=1", "-c", command]).output().await?;
+    let out = Command::new(PSQL)
+        .args(place)
+        .args(["-X", "-A", "-v", "ON_ERROR_STOP=1"])
+        .args(more)
+        .args(["-c", command])
+        .output()
+        .await?;
     let said = String::from_utf8_lossy(&out.stderr);
     ensure!(out.status.success() && said.is_empty(), "psql -c '{command}': {said}");
     Ok(String::from_utf8(out.stdout)?)
@@ -98,6 +108,9 @@ async fn psql_lists_describes_and_queries() -> Result<()> {
             ensure!(printed.contains(line), "psql -c '{command}' prints no `{line}`:\n{printed}");
         }
     }
+    // With FETCH_COUNT psql reads every query through a cursor.
+    let portions = psql_with(&lakebox, &["-v", "FETCH_COUNT=30000"], "select id from silver.shop_many order by id").await?;
+    ensure!(portions.lines().count() == 100_002 && portions.contains("\n100000\n"), "{} lines", portions.lines().count());
     let error = psql(&lakebox, "select nothing from silver.shop_kinds").await.err().context("it was taken")?.to_string();
     for line in ["ERROR:", "nothing", "LINE 1: select nothing from silver.shop_kinds\n               ^"] {
         ensure!(error.contains(line), "psql says no `{line}`:\n{error}");

@@ -35,6 +35,9 @@ pub struct Pipeline {
     /// The last error, if it still matters.
     #[serde(default)]
     pub last_error: Option<FlowError>,
+    /// What endangers the source's system if nobody does anything, for example a log that grows.
+    #[serde(default)]
+    pub warning: Option<String>,
     /// The first copy, while it runs.
     #[serde(default)]
     pub snapshot: Option<Snapshot>,

@@ -49,6 +49,8 @@ pub struct SourceStatus {
     pub snapshot: Option<SnapshotProgress>,
     /// The source's end as people read it, for example the server's current LSN.
     pub head: Option<String>,
+    /// What endangers the source's system if nobody does anything, as a sentence.
+    pub warning: Option<String>,
 }
 
 /// One outside system to read from.

@@ -66,6 +66,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/saved-queries", get(saved::list).post(saved::add))
         .route("/api/v1/saved-queries/{id}", put(saved::set).delete(saved::remove))
         .fallback(assets::serve)
+        .method_not_allowed_fallback(problem::Problem::wrong_method)
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(hosts, guard::same_site))
         .with_state(app)

@@ -1,6 +1,6 @@
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use std::borrow::Cow;
@@ -33,6 +33,13 @@ impl Problem {
             1..=12 => problem.hint(format!("There is: {}.", known.join(", "))),
             n => problem.hint(format!("There are {n}; list them to see their names.")),
         }
+    }
+
+    /// The path exists, for other methods.
+    pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Self {
+        let detail = format!("{} is not answered to {method}.", uri.path());
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "request.method", detail)
+            .hint("GET /api/openapi.json lists what there is; the header `allow` names the methods of this path.")
     }
 
     /// An error of lakebox itself or of what it stands on.

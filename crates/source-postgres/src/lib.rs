@@ -14,4 +14,5 @@ mod stream;
 mod watcher;
 
 pub use config::PostgresConfig;
+pub use connect::server_of;
 pub use source::PostgresSource;

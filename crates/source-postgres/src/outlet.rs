@@ -54,6 +54,7 @@ pub(crate) struct Telling {
     pub(crate) rows: AtomicU64,
     pub(crate) bytes: AtomicU64,
     snapshot: Mutex<Option<SnapshotProgress>>,
+    warning: Mutex<Option<String>>,
 }
 
 impl Telling {
@@ -63,6 +64,11 @@ impl Telling {
 
     pub(crate) fn acked(&self, lsn: Lsn) {
         self.acked.fetch_max(lsn.0, Ordering::Relaxed);
+    }
+
+    /// What endangers the server; none where that is over.
+    pub(crate) fn warn(&self, warning: Option<String>) {
+        *self.warning.lock() = warning;
     }
 
     pub(crate) fn snapshot_begins(&self, tables: usize, rows_estimate: u64) {
@@ -93,6 +99,7 @@ impl Telling {
             lag_bytes: (head > 0 && acked > 0).then(|| head.saturating_sub(acked)),
             snapshot,
             head: (head > 0).then(|| Lsn(head).to_string()),
+            warning: self.warning.lock().clone(),
         }
     }
 }

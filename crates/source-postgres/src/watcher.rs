@@ -65,16 +65,23 @@ impl Watcher {
         }
         let kept: u64 = text(1).and_then(|b| b.parse().ok()).unwrap_or(0);
         let budget = self.settings.wal_budget_bytes;
-        if budget > 0 && kept > budget && !*warned {
+        let over = budget > 0 && kept > budget;
+        let warning = over.then(|| {
+            format!(
+                "The server keeps {} MiB of its log for the slot {}, more than the budget of {} MiB.",
+                kept >> 20,
+                self.settings.slot,
+                budget >> 20
+            )
+        });
+        if let Some(warning) = warning.as_deref().filter(|_| !*warned) {
             tracing::warn!(
                 source = self.settings.source,
-                slot = self.settings.slot,
-                kept_bytes = kept,
-                budget_bytes = budget,
-                "the server keeps more log for this source than its budget: check why the pipeline lags, or drop the slot if it is not needed"
+                "{warning} Find out why the pipeline lags before the server's disk is full."
             );
         }
-        *warned = budget > 0 && kept > budget;
+        self.telling.warn(warning);
+        *warned = over;
         let now = (tables_fingerprint(client, &self.settings).await?, publications_fingerprint(client, &self.settings).await?);
         self.changed.send_if_modified(|seen| std::mem::replace(seen, now) != now);
         Ok(())

@@ -66,6 +66,34 @@ async fn an_idle_source_moves_on_with_the_log_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_beyond_its_budget_is_told_until_it_is_let_go() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run("CREATE TABLE t (id int PRIMARY KEY, pad text)").await;
+    let config = PostgresConfig { wal_budget_mb: 2, ..server.config() };
+    let mut driver = copied(&server, &config).await;
+    driver.ack();
+    sql.run("INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 10000) i").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let warning = loop {
+        assert!(tokio::time::Instant::now() < deadline, "nothing was told");
+        match driver.source.status().warning {
+            Some(warning) => break warning,
+            None => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert!(warning.contains("lakebox_shop") && warning.contains("budget of 2 MiB"), "{warning}");
+    while driver.source.status().warning.is_some() {
+        assert!(tokio::time::Instant::now() < deadline, "it was let go and still told");
+        // The server lets go at the first record of running transactions after what was acknowledged.
+        sql.run("CHECKPOINT").await;
+        driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+        driver.ack();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_consumer_keeps_its_connection_and_its_memory() {
     let server = Server::start();
     let sql = server.sql().await;

@@ -261,6 +261,8 @@ export interface components {
              */
             last_commit_ms?: number | null;
             last_error?: components["schemas"]["FlowError"] | null;
+            /** @description What endangers the source's system if nobody does anything, for example a log that grows. */
+            warning?: string | null;
             snapshot?: components["schemas"]["Snapshot"] | null;
             /** @description Per table. */
             tables: components["schemas"]["PipelineTable"][];

@@ -98,10 +98,23 @@ export function Notice({ tone, title, hint, children, actions }: { tone: Tone; t
   );
 }
 
+const HEADLINES: Record<number, string> = {
+  400: 'The request was not understood',
+  404: 'There is no such thing here',
+  409: 'Not possible now',
+  500: 'Something failed inside lakebox',
+};
+
+/** What a person would call the failure; the protocol's own words (`Bad Request`) say little. */
+function headline(problem: Problem): string {
+  if (problem.code.startsWith('sql.')) return 'The query failed';
+  return HEADLINES[problem.status] ?? (problem.title || 'This failed');
+}
+
 /** A failed call: what happened, where, what to do, retry. */
 export function Failure({ problem, onRetry }: { problem: Problem; onRetry?: () => void }) {
   return (
-    <Notice tone="bad" title={problem.title || 'This failed'} hint={problem.hint} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
+    <Notice tone="bad" title={headline(problem)} hint={problem.hint} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
       {problem.detail} <span className="muted mono">{problem.code}</span>
     </Notice>
   );

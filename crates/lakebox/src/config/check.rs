@@ -282,7 +282,8 @@ impl Check<'_> {
         let mut seen: BTreeMap<(String, &str), &str> = BTreeMap::new();
         for source in sources {
             let SourceKind::Postgres(postgres) = &source.kind else { continue };
-            let slot = (sources::server_of(&postgres.url), postgres.slot.as_str());
+            let Some(server) = sources::server_of(&postgres.url) else { continue };
+            let slot = (server, postgres.slot.as_str());
             if let Some(first) = seen.get(&slot) {
                 let message = format!("sources.{} uses the replication slot of sources.{first}", source.name);
                 self.wrong(self.place(&["sources", &source.name, "slot"]), message, "Give each source a `slot` of its own.");

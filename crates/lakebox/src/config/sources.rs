@@ -80,9 +80,10 @@ fn postgres(name: &str, node: &Node, json: Json, report: &mut Report) -> Option<
     // What a value says, unless it came from the environment.
     let quoted = |key: &str, part: &str| node.get(key).map_or_else(|| format!("`{part}`"), |n| n.quoted(part));
     if let Some(url) = &written.url {
-        check_postgres_url(url, &mut |message| {
-            wrong("url", message.to_owned(), "Write postgres://user:password@host:5432/database.")
-        });
+        if let Err(why) = source_postgres::server_of(url.expose()) {
+            let hint = "Write postgres://user:password@host:5432/database, with special characters percent-encoded.";
+            wrong("url", format!("can't be used: {why}"), hint);
+        }
     }
     let tables = written.tables.unwrap_or_else(|| vec!["public.*".into()]);
     if tables.iter().all(|t| t.starts_with('!')) {
@@ -134,11 +135,8 @@ pub(super) fn check_postgres_url(url: &Secret, wrong: &mut dyn FnMut(&'static st
 }
 
 /// Which server a URL means, as far as two slots of one name would meet there.
-pub(super) fn server_of(url: &Secret) -> String {
-    let Ok(url) = url::Url::parse(url.expose()) else { return url.expose().to_owned() };
-    let by_query = url.query_pairs().find(|(key, _)| key == "host").map(|(_, host)| host.into_owned());
-    let host = by_query.or_else(|| url.host_str().map(str::to_owned)).unwrap_or_else(|| "localhost".to_owned());
-    format!("{host}:{}", url.port().unwrap_or(5432))
+pub(super) fn server_of(url: &Secret) -> Option<String> {
+    source_postgres::server_of(url.expose()).ok()
 }
 
 fn simulator(name: &str, node: &Node, json: Json, report: &mut Report) -> Option<SourceKind> {

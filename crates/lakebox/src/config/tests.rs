@@ -282,24 +282,25 @@ fn what_postgres_needs_is_checked_without_connecting() {
 sources:
   a: { type: postgres }
   b: { type: postgres, url: "mysql://root:hunter2@h/d" }
-  c: { type: postgres, url: "postgres://h" }
+  c: { type: postgres, url: "postgres://h/d" }
   d: { type: postgres, url: "just text", tables: ["!public.x"], slot: Mine }
-  e: { type: postgres, url: "postgres://h/d", tables: [orders] }
+  e: { type: postgres, url: "postgres://me@h/d", tables: [orders] }
+  f: { type: postgres, url: "postgres://me@/d?host=/var/run/postgresql" }
 "#;
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:2:6: error: sources.a has no `url`
       hint: Add `url`. Where the database is: `postgres://user:password@host:5432/database?sslmode=require`
-    lakebox.yaml:3:29: error: sources.b.url is not a PostgreSQL URL
-      hint: Write postgres://user:password@host:5432/database.
-    lakebox.yaml:4:29: error: sources.c.url names no database
-      hint: Write postgres://user:password@host:5432/database.
-    lakebox.yaml:5:29: error: sources.d.url is not a URL
-      hint: Write postgres://user:password@host:5432/database.
+    lakebox.yaml:3:29: error: sources.b.url can't be used: its scheme is mysql:// and not postgres://
+      hint: Write postgres://user:password@host:5432/database, with special characters percent-encoded.
+    lakebox.yaml:4:29: error: sources.c.url can't be used: it names no user
+      hint: Write postgres://user:password@host:5432/database, with special characters percent-encoded.
+    lakebox.yaml:5:29: error: sources.d.url can't be used: relative URL without a base
+      hint: Write postgres://user:password@host:5432/database, with special characters percent-encoded.
     lakebox.yaml:5:50: error: sources.d.tables follows no table
       hint: Name tables or patterns, for example ["public.*"].
     lakebox.yaml:5:71: error: sources.d.slot is `Mine`, which PostgreSQL takes for no slot
       hint: Set `slot` to lower-case letters, digits and _, at most 63 of them.
-    lakebox.yaml:6:55: error: sources.e.tables holds `orders`, which is no pattern
+    lakebox.yaml:6:58: error: sources.e.tables holds `orders`, which is no pattern
       hint: Write schema.table, for example "public.*".
     "#);
 }
@@ -435,8 +436,8 @@ models: ${SECRET}
       hint: Write a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
     lakebox.yaml:2:24: error: server.queries_max must be a whole number, but it is the value from the environment
       hint: Write digits alone, without quotes, units or separators.
-    lakebox.yaml:4:32: error: sources.shop.url is not a URL
-      hint: Write postgres://user:password@host:5432/database.
+    lakebox.yaml:4:32: error: sources.shop.url can't be used: relative URL without a base
+      hint: Write postgres://user:password@host:5432/database, with special characters percent-encoded.
     lakebox.yaml:4:51: error: sources.shop.slot is the value from the environment, which PostgreSQL takes for no slot
       hint: Set `slot` to lower-case letters, digits and _, at most 63 of them.
     lakebox.yaml:4:79: error: sources.shop.publication is ``, which can't name a publication

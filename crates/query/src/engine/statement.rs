@@ -47,11 +47,8 @@ pub(crate) fn check_read_only(statement: &Statement) -> Result<(), Error> {
     };
     let verb: Vec<&str> = refused.split_whitespace().take(1).collect();
     if verb.first().is_some_and(|v| v.eq_ignore_ascii_case("declare") || v.eq_ignore_ascii_case("fetch")) {
-        return Err(Error::new(
-            Kind::Unsupported,
-            "cursors that live on the server are not possible: rows are sent as they are computed",
-        )
-        .with_hint("Use an ordinary cursor, and read its rows as a stream (in psycopg: `cursor.stream`)."));
+        return Err(Error::new(Kind::Unsupported, "cursors are there over the PostgreSQL wire only")
+            .with_hint("Send the query itself: its rows come as they are computed."));
     }
     Err(read_only(&verb.join(" ").to_uppercase()))
 }

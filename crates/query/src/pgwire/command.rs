@@ -1,8 +1,8 @@
-use crate::{Error, engine::parse_all};
+use crate::{Error, Kind, engine::parse_all};
 use datafusion::sql::{
     parser::Statement,
     resolve::resolve_table_references,
-    sqlparser::ast::{Expr, Set, Statement as Sql, Value},
+    sqlparser::ast::{CloseCursor, Expr, FetchDirection, Ident, Set, Statement as Sql, Value},
 };
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use std::sync::Arc;
@@ -26,6 +26,12 @@ pub(super) enum Command {
     Show(String),
     /// A prepared statement is forgotten, or all of them.
     Deallocate(Option<String>),
+    /// A query starts whose rows are fetched in portions.
+    Declare(Declare),
+    /// The next rows of a cursor.
+    Fetch(Fetch),
+    /// A cursor is closed, or all of them.
+    Close(Option<String>),
     /// Something that has no effect here, with the words that acknowledge it.
     Nothing(&'static str),
 }
@@ -45,6 +51,27 @@ pub(super) struct Query {
     pub lists: Vec<usize>,
 }
 
+/// A cursor to be opened.
+#[derive(Debug, Clone)]
+pub(super) struct Declare {
+    pub name: String,
+    /// Outlives its transaction.
+    pub hold: bool,
+    /// Its rows go out in binary form.
+    pub binary: bool,
+    pub query: Arc<Query>,
+}
+
+/// A portion of a cursor's rows.
+#[derive(Debug, Clone)]
+pub(super) struct Fetch {
+    pub name: String,
+    /// How many rows; all that are left without it.
+    pub most: Option<usize>,
+    /// They are left out instead of sent.
+    pub moves: bool,
+}
+
 /// Reads what clients send.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -58,7 +85,16 @@ impl Reader {
             Ok(statements) => {
                 let alone = statements.len() == 1;
                 let text = |s: &Statement| if alone { sql.trim().to_owned() } else { s.to_string() };
-                Ok(statements.into_iter().map(|s| self.command(text(&s), s)).collect())
+                statements.into_iter().map(|s| self.command(text(&s), s)).collect()
+            }
+            // The parser knows FETCH and not MOVE, which differ in nothing else.
+            Err(_) if first_word(sql).eq_ignore_ascii_case("move") => {
+                let at = sql.len() - sql.trim_start().len();
+                let mut commands = self.read(&format!("{}FETCH{}", &sql[..at], &sql[at + 4..]))?;
+                if let [Command::Fetch(fetch), ..] = commands.as_mut_slice() {
+                    fetch.moves = true;
+                }
+                Ok(commands)
             }
             // Some of what clients send to PostgreSQL's catalog only parses once it is translated.
             Err(error) => match self.translator.parse(sql) {
@@ -68,22 +104,64 @@ impl Reader {
         }
     }
 
-    fn command(&self, sql: String, statement: Statement) -> Command {
+    fn command(&self, sql: String, statement: Statement) -> Result<Command, Error> {
         if let Statement::Reset(_) = statement {
-            return Command::Nothing("RESET");
+            return Ok(Command::Nothing("RESET"));
         }
-        if let Statement::Statement(inner) = &statement
-            && let Some(command) = without_rows(inner)
-        {
-            return command;
+        if let Statement::Statement(inner) = &statement {
+            if let Some(command) = self.of_cursors(inner)? {
+                return Ok(command);
+            }
+            if let Some(command) = without_rows(inner) {
+                return Ok(command);
+            }
         }
+        Ok(Command::Query(Arc::new(self.query(sql, statement))))
+    }
+
+    fn query(&self, sql: String, statement: Statement) -> Query {
         let translated = match &statement {
             Statement::Statement(_) => self.translator.parse(&sql).ok().filter(|s| s.len() == 1).and_then(|mut s| s.pop()),
             _ => None,
         };
         let translated = translated.map(|s| Statement::Statement(Box::new(s)));
         let catalog = asks_catalog(&statement);
-        Command::Query(Arc::new(Query { sql, plain: Some(statement), translated, catalog, lists: Vec::new() }))
+        Query { sql, plain: Some(statement), translated, catalog, lists: Vec::new() }
+    }
+
+    /// What opens, reads or closes a cursor.
+    fn of_cursors(&self, statement: &Sql) -> Result<Option<Command>, Error> {
+        Ok(Some(match statement {
+            Sql::Declare { stmts } => {
+                let [declare] = stmts.as_slice() else { return Ok(None) };
+                let ([name], Some(query)) = (declare.names.as_slice(), &declare.for_query) else { return Ok(None) };
+                if declare.scroll == Some(true) {
+                    return Err(only_forward("a cursor can't be declared with SCROLL"));
+                }
+                let statement = Statement::Statement(Box::new(Sql::Query(query.clone())));
+                Command::Declare(Declare {
+                    name: identifier(name),
+                    hold: declare.hold == Some(true),
+                    binary: declare.binary == Some(true),
+                    query: Arc::new(self.query(query.to_string(), statement)),
+                })
+            }
+            Sql::Fetch { name, direction, into: None, .. } => {
+                let most = match direction {
+                    FetchDirection::Next | FetchDirection::Forward { limit: None } => Some(1),
+                    FetchDirection::All | FetchDirection::ForwardAll => None,
+                    FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) } => {
+                        let count = limit.to_string().parse::<usize>().ok().filter(|n| *n > 0);
+                        Some(count.ok_or_else(|| only_forward(&format!("{limit} rows can't be fetched")))?)
+                    }
+                    other => return Err(only_forward(&format!("FETCH {other} is not possible"))),
+                };
+                Command::Fetch(Fetch { name: identifier(name), most, moves: false })
+            }
+            Sql::Close { cursor: CloseCursor::All } => Command::Close(None),
+            Sql::Close { cursor: CloseCursor::Specific { name } } => Command::Close(Some(identifier(name))),
+            _ => return Ok(None),
+        }))
     }
 
     fn only_translated(&self, statement: Sql) -> Command {
@@ -93,6 +171,20 @@ impl Reader {
             Command::Query(Arc::new(Query { sql, plain: None, translated, catalog: true, lists: Vec::new() }))
         })
     }
+}
+
+fn only_forward(what: &str) -> Error {
+    Error::new(Kind::Unsupported, format!("{what}: cursors only go forward"))
+        .with_hint("Declare it without SCROLL, and FETCH NEXT, FORWARD n or ALL.")
+}
+
+/// The name that an identifier stands for: in lower case unless it is quoted.
+fn identifier(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+fn first_word(sql: &str) -> &str {
+    sql.split_whitespace().next().unwrap_or_default()
 }
 
 /// Whether a statement reads PostgreSQL's own catalog.
@@ -126,7 +218,6 @@ fn without_rows(statement: &Sql) -> Option<Command> {
         Sql::Reset(_) => Command::Nothing("RESET"),
         Sql::LISTEN { .. } => Command::Nothing("LISTEN"),
         Sql::UNLISTEN { .. } => Command::Nothing("UNLISTEN"),
-        Sql::Close { .. } => Command::Nothing("CLOSE CURSOR"),
         _ => return None,
     })
 }
@@ -167,6 +258,9 @@ mod tests {
             Command::Show(name) => format!("show {name}"),
             Command::Deallocate(name) => format!("deallocate {name:?}"),
             Command::Nothing(tag) => format!("nothing {tag}"),
+            Command::Declare(d) => format!("declare {} hold={} binary={} ({})", d.name, d.hold, d.binary, d.query.sql),
+            Command::Fetch(f) => format!("fetch {} {:?}{}", f.name, f.most, if f.moves { " moves" } else { "" }),
+            Command::Close(name) => format!("close {name:?}"),
             other => format!("{other:?}").to_lowercase(),
         };
         commands.iter().map(show).collect::<Vec<_>>().join("; ")
@@ -188,8 +282,30 @@ mod tests {
             ("DEALLOCATE ALL", "deallocate None"),
             ("DISCARD ALL", "nothing DISCARD ALL"),
             ("SELECT oid FROM pg_type", "query(SELECT oid FROM pg_type catalog)"),
+            ("DECLARE Mine CURSOR FOR SELECT 1", "declare mine hold=false binary=false (SELECT 1)"),
+            ("DECLARE \"M\" NO SCROLL CURSOR WITH HOLD FOR SELECT $1", "declare M hold=true binary=false (SELECT $1)"),
+            ("DECLARE m BINARY CURSOR FOR VALUES (1)", "declare m hold=false binary=true (VALUES (1))"),
+            ("FETCH FORWARD 10 FROM \"M\"", "fetch M Some(10)"),
+            ("FETCH NEXT FROM m", "fetch m Some(1)"),
+            ("FETCH ALL IN m; CLOSE m", "fetch m None; close Some(\"m\")"),
+            (" move forward 5 in m", "fetch m Some(5) moves"),
+            ("CLOSE ALL", "close None"),
         ] {
             assert_eq!(read(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn cursors_only_go_forward() {
+        for sql in [
+            "FETCH PRIOR FROM m",
+            "FETCH -1 FROM m",
+            "FETCH 0 FROM m",
+            "DECLARE m SCROLL CURSOR FOR SELECT 1",
+            "MOVE BACKWARD ALL IN m",
+        ] {
+            let error = Reader::default().read(sql).unwrap_err();
+            assert!(error.to_string().contains("only go forward") || error.kind == Kind::Syntax, "{sql}: {error}");
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::{
-    command::{Command, Query, Reader},
+    command::{Command, Declare, Fetch, Query, Reader},
+    cursors::Cursors,
     declared,
     errors::{refused, to_wire},
     params,
@@ -15,8 +16,11 @@ use datafusion_postgres::pgwire::{
         ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type,
         cancel::CancelHandler,
         portal::{Format, Portal, PortalExecutionState},
-        query::{ExtendedQueryHandler, SimpleQueryHandler, send_execution_response, send_query_response, send_ready_for_query},
-        results::{FieldFormat, FieldInfo, QueryResponse, Response, Tag},
+        query::{
+            ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_execution_response, send_query_response,
+            send_ready_for_query,
+        },
+        results::{DescribePortalResponse, FieldFormat, FieldInfo, QueryResponse, Response, Tag},
         stmt::QueryParser,
         store::{Entry, PortalStore},
     },
@@ -25,7 +29,7 @@ use datafusion_postgres::pgwire::{
         PgWireBackendMessage,
         cancel::CancelRequest,
         data::DataRow,
-        extendedquery::{Execute, PortalSuspended},
+        extendedquery::{Describe, Execute, PortalSuspended, TARGET_TYPE_BYTE_PORTAL},
         response::{EmptyQueryResponse, TransactionStatus},
         simplequery,
         startup::SecretKey,
@@ -39,8 +43,10 @@ use std::{collections::HashMap, fmt::Debug, sync::Arc};
 #[derive(Debug, Clone)]
 pub(super) struct PreparedStatement {
     command: Command,
-    /// What a query returns and takes; none for other commands.
+    /// What a query, or that of a cursor, returns and takes; none for other commands.
     shape: Option<Arc<Shape>>,
+    /// Rows go out in binary form unasked.
+    binary: bool,
 }
 
 /// Answers queries of all connections.
@@ -52,7 +58,7 @@ pub(super) struct Service {
 }
 
 /// Forgets a connection's query when its rows are all sent or dropped.
-struct Running {
+pub(super) struct Running {
     service: Arc<Service>,
     connection: (i32, Vec<u8>),
     id: String,
@@ -90,6 +96,32 @@ impl Service {
 }
 
 impl Handler {
+    /// Makes cancel requests of the connection mean this query.
+    pub(super) fn running<C: ClientInfo>(&self, client: &C, id: String) -> Running {
+        let connection = connection(client);
+        self.0.running.lock().insert(connection.clone(), id.clone());
+        Running { service: Arc::clone(&self.0), connection, id }
+    }
+
+    /// Starts a query.
+    pub(super) async fn run<C: ClientInfo>(
+        &self,
+        client: &C,
+        query: &Arc<Query>,
+        values: Vec<ScalarValue>,
+    ) -> PgWireResult<(QueryRunning, Running)> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let running = self.running(client, id.clone());
+        let request = QueryRequest {
+            id: Some(id),
+            timeout: session::statement_timeout(client.metadata()),
+            ..QueryRequest::new(query.sql.clone(), "pgwire")
+        };
+        let planning = Box::pin(plan_bound(self.0.engine.clone(), Arc::clone(query), values));
+        let started = self.0.engine.start(request, planning).await.map_err(|e| to_wire(&e, &query.sql))?;
+        Ok((started, running))
+    }
+
     /// Starts a query and describes its rows in the formats asked for.
     async fn start<C: ClientInfo>(
         &self,
@@ -99,17 +131,7 @@ impl Handler {
         format: &Format,
         expected: Option<&Shape>,
     ) -> PgWireResult<QueryResponse> {
-        let id = uuid::Uuid::new_v4().to_string();
-        let connection = connection(client);
-        self.0.running.lock().insert(connection.clone(), id.clone());
-        let running = Running { service: Arc::clone(&self.0), connection, id: id.clone() };
-        let request = QueryRequest {
-            id: Some(id),
-            timeout: session::statement_timeout(client.metadata()),
-            ..QueryRequest::new(query.sql.clone(), "pgwire")
-        };
-        let planning = Box::pin(plan_bound(self.0.engine.clone(), Arc::clone(query), values));
-        let started = self.0.engine.start(request, planning).await.map_err(|e| to_wire(&e, &query.sql))?;
+        let (started, running) = self.run(client, query, values).await?;
         let formats = |i| format_of(format, i);
         let fields = wire::describe(&started.schema, formats);
         if let Some(expected) = expected {
@@ -120,6 +142,16 @@ impl Handler {
             }
         }
         Ok(response(started, fields, query.sql.clone(), running))
+    }
+
+    /// Runs any command of the simple protocol.
+    async fn answer<C: ClientInfo>(&self, client: &mut C, command: &Command) -> PgWireResult<Response> {
+        match command {
+            Command::Query(query) => self.start(client, query, Vec::new(), &Format::UnifiedText, None).await.map(Response::Query),
+            Command::Declare(declare) => self.declare(client, declare, Vec::new()).await,
+            Command::Fetch(fetch) => self.fetch(client, fetch, &Format::UnifiedText).await,
+            other => self.command(client, other),
+        }
     }
 
     /// Runs a command that returns no rows of the lake.
@@ -137,7 +169,17 @@ impl Handler {
             Command::Show(name) => Response::Query(one_text(name, &session::get(client.metadata(), name)?)),
             Command::Deallocate(_) => Response::Execution(Tag::new("DEALLOCATE")),
             Command::Nothing(tag) => Response::Execution(Tag::new(tag)),
-            Command::Query(_) => return Err(refused("XX000", "a query is not a command")),
+            Command::Close(name) => {
+                let cursors = Cursors::of(client);
+                match name {
+                    Some(name) => cursors.close(name)?,
+                    None => cursors.close_all(),
+                }
+                Response::Execution(Tag::new("CLOSE CURSOR"))
+            }
+            Command::Query(_) | Command::Declare(_) | Command::Fetch(_) => {
+                return Err(refused("XX000", "a query is not a command"));
+            }
         })
     }
 }
@@ -151,7 +193,7 @@ fn check_transaction<C: ClientInfo + ?Sized>(client: &C, command: &Command) -> P
     Ok(())
 }
 
-fn format_of(format: &Format, i: usize) -> FieldFormat {
+pub(super) fn format_of(format: &Format, i: usize) -> FieldFormat {
     match format {
         Format::Individual(codes) => codes.get(i).map_or(FieldFormat::Text, |code| FieldFormat::from(*code)),
         other => other.format_for(i),
@@ -228,12 +270,7 @@ impl SimpleQueryHandler for Handler {
         }
         for command in &commands {
             check_transaction(client, command)?;
-            let response = match command {
-                Command::Query(query) => {
-                    Response::Query(self.start(client, query, Vec::new(), &Format::UnifiedText, None).await?)
-                }
-                other => self.command(client, other)?,
-            };
+            let response = self.answer(client, command).await?;
             forget(client, command);
             send(client, response).await?;
         }
@@ -251,12 +288,7 @@ impl SimpleQueryHandler for Handler {
     {
         let mut responses = Vec::new();
         for command in self.0.reader.read(query).map_err(|e| to_wire(&e, query))? {
-            responses.push(match &command {
-                Command::Query(query) => {
-                    Response::Query(self.start(client, query, Vec::new(), &Format::UnifiedText, None).await?)
-                }
-                other => self.command(client, other)?,
-            });
+            responses.push(self.answer(client, &command).await?);
         }
         Ok(responses)
     }
@@ -265,12 +297,17 @@ impl SimpleQueryHandler for Handler {
 /// Drops what a command says is no longer needed.
 fn forget<C>(client: &C, command: &Command)
 where
-    C: ClientPortalStore,
+    C: ClientInfo + ClientPortalStore,
     C::PortalStore: PortalStore,
 {
     match command {
         Command::Deallocate(Some(name)) => client.portal_store().rm_statement(name),
-        Command::Commit | Command::Rollback => client.portal_store().clear_portals(),
+        Command::Commit | Command::Rollback => {
+            client.portal_store().clear_portals();
+            let committed = matches!(command, Command::Commit) && client.transaction_status() != TransactionStatus::Error;
+            Cursors::of(client).end_transaction(committed);
+        }
+        Command::Nothing("DISCARD ALL") => Cursors::of(client).close_all(),
         _ => {}
     }
 }
@@ -279,7 +316,7 @@ where
 impl QueryParser for Handler {
     type Statement = PreparedStatement;
 
-    async fn parse_sql<C>(&self, _: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<PreparedStatement>>
+    async fn parse_sql<C>(&self, client: &C, sql: &str, types: &[Option<Type>]) -> PgWireResult<Option<PreparedStatement>>
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
@@ -290,15 +327,25 @@ impl QueryParser for Handler {
         }
         let command = match command {
             Command::Query(query) => Command::Query(Arc::new(declared::with_types(query.as_ref(), types))),
+            Command::Declare(declare) => {
+                let query = Arc::new(declared::with_types(declare.query.as_ref(), types));
+                Command::Declare(Declare { query, ..declare })
+            }
             other => other,
         };
+        let mut binary = false;
         let shape = match &command {
-            Command::Query(query) => {
-                Some(Arc::new(shape(&self.0.engine, Arc::clone(query)).await.map_err(|e| to_wire(&e, sql))?))
+            Command::Query(query) | Command::Declare(Declare { query, .. }) => {
+                Some(shape(&self.0.engine, Arc::clone(query)).await.map_err(|e| to_wire(&e, sql))?)
+            }
+            Command::Fetch(Fetch { name, moves: false, .. }) => {
+                let cursor = Cursors::of(client).get(name)?;
+                binary = cursor.binary;
+                Some(Shape { schema: Arc::clone(&cursor.schema), params: Vec::new() })
             }
             _ => None,
         };
-        Ok(Some(PreparedStatement { command, shape }))
+        Ok(Some(PreparedStatement { command, shape: shape.map(Arc::new), binary }))
     }
 
     fn get_parameter_types(&self, statement: &PreparedStatement) -> PgWireResult<Vec<Type>> {
@@ -314,6 +361,8 @@ impl QueryParser for Handler {
         let formats = |i| format.map_or(FieldFormat::Text, |f| format_of(f, i));
         Ok(match (&statement.command, &statement.shape) {
             (Command::Show(name), _) => vec![FieldInfo::new(name.clone(), None, None, Type::TEXT, FieldFormat::Text)],
+            (Command::Declare(_), _) => Vec::new(),
+            (_, Some(shape)) if statement.binary => wire::describe(&shape.schema, |_| FieldFormat::Binary),
             (_, Some(shape)) => wire::describe(&shape.schema, formats),
             _ => Vec::new(),
         })
@@ -327,6 +376,27 @@ impl ExtendedQueryHandler for Handler {
 
     fn query_parser(&self) -> Arc<Self> {
         Arc::new(self.clone())
+    }
+
+    /// Cursors are portals too: drivers ask for the columns of what they declared.
+    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = PreparedStatement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let cursor = match (message.target_type, message.name.as_deref()) {
+            (TARGET_TYPE_BYTE_PORTAL, Some(name)) => Cursors::of(client).find(name),
+            _ => None,
+        };
+        match cursor {
+            Some(cursor) => {
+                let fields = cursor.fields(|_| FieldFormat::Text);
+                send_describe_response(client, &DescribePortalResponse::new(fields)).await
+            }
+            None => self._on_describe(client, message).await,
+        }
     }
 
     /// Runs a portal, or goes on with one, and sends its rows as they come instead of gathering them.
@@ -396,8 +466,10 @@ impl ExtendedQueryHandler for Handler {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let statement = &portal.statement.statement;
-        let (Command::Query(query), Some(shape)) = (&statement.command, &statement.shape) else {
-            return self.command(client, &statement.command);
+        let (query, shape) = match (&statement.command, &statement.shape) {
+            (Command::Fetch(fetch), _) => return self.fetch(client, fetch, &portal.result_column_format).await,
+            (Command::Query(query) | Command::Declare(Declare { query, .. }), Some(shape)) => (query, shape),
+            (other, _) => return self.command(client, other),
         };
         let told = self.get_parameter_types(statement)?;
         let given = &portal.statement.parameter_types;
@@ -407,6 +479,9 @@ impl ExtendedQueryHandler for Handler {
             .map(|(i, told)| given.get(i).cloned().flatten().filter(|t| *t != Type::UNKNOWN).unwrap_or(told))
             .collect();
         let values = params::bound(portal, &types, &shape.params)?;
+        if let Command::Declare(declare) = &statement.command {
+            return self.declare(client, declare, values).await;
+        }
         // A parameter whose place says nothing of its type takes that of its value, and with it the columns that show it.
         let fixed = shape.params.iter().all(Option::is_some).then_some(shape.as_ref());
         let rows = self.start(client, query, values, &portal.result_column_format, fixed).await?;

@@ -1,6 +1,7 @@
 //! The PostgreSQL wire protocol: psql, drivers and BI tools ask the engine. Each statement sees the lake as it is when it runs, prepared or not.
 
 mod command;
+mod cursors;
 mod declared;
 mod errors;
 mod handlers;

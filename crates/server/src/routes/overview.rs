@@ -68,6 +68,11 @@ fn issues(app: &App, flow: &[api::Pipeline]) -> Vec<api::Issue> {
             let hint = "Look at its throughput: either the source writes faster than lakebox reads, or a transform is slow.";
             add("warning", "pipeline", &p.name, format!("It is {seconds} s behind its source."), Some(hint.into()), now);
         }
+        if let Some(warning) = &p.warning {
+            let hint =
+                "Find out why the pipeline lags before the server's disk is full; if it is no longer needed, drop its slot.";
+            add("warning", "pipeline", &p.name, warning.clone(), Some(hint.into()), now);
+        }
         for table in p.tables.iter().filter(|t| t.error.is_some()) {
             let hint =
                 "The other tables go on. Mend the cause, then pause and resume the pipeline: the table is copied by itself."

@@ -99,6 +99,7 @@ fn wire(handle: &Handle, report: &Report) -> api::Pipeline {
             at_us: failure.at_us,
             retry_at_us: failure.retry_at_us,
         }),
+        warning: report.source.warning.clone(),
         snapshot: report.snapshot.as_ref().map(|progress| api::Snapshot {
             tables_total: progress.tables_total as u64,
             tables_done: progress.tables_done as u64,

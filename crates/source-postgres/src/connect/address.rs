@@ -40,17 +40,20 @@ const KNOWN: &str = "sslmode, sslrootcert, connect_timeout, application_name, ho
 impl Address {
     /// Reads `postgres://user:password@host:port/database?sslmode=…`.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        // The text itself never goes into a message: it holds the password.
-        let bad = |why: String| {
+        Self::read(text).map_err(|why| {
             Error::new(Kind::Misconfigured, format!("the PostgreSQL url can't be used: {why}")).with_hint(
                 "Write postgres://user:password@host:5432/database?sslmode=prefer, with special characters percent-encoded.",
             )
-        };
-        let url = Url::parse(&with_host(text)).map_err(|e| bad(e.to_string()))?;
+        })
+    }
+
+    /// As [`Self::parse`], with the reason alone as the error. The text itself never goes into it: it holds the password.
+    fn read(text: &str) -> Result<Self, String> {
+        let url = Url::parse(&with_host(text)).map_err(|e| e.to_string())?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return Err(bad(format!("its scheme is {}:// and not postgres://", url.scheme())));
+            return Err(format!("its scheme is {}:// and not postgres://", url.scheme()));
         }
-        let plain = |part: &str| percent_decode(part).ok_or_else(|| bad("a percent-encoded part is not UTF-8".into()));
+        let plain = |part: &str| percent_decode(part).ok_or_else(|| "a percent-encoded part is not UTF-8".to_owned());
         let mut address = Self {
             host: host(&plain(url.host_str().unwrap_or(""))?),
             port: url.port().unwrap_or(5432),
@@ -63,10 +66,10 @@ impl Address {
             application_name: "lakebox".into(),
         };
         for (name, value) in url.query_pairs() {
-            address.set(&name, &value).map_err(bad)?;
+            address.set(&name, &value)?;
         }
         if address.user.is_empty() {
-            return Err(bad("it names no user".into()));
+            return Err("it names no user".into());
         }
         if address.database.is_empty() {
             address.database.clone_from(&address.user);
@@ -113,6 +116,14 @@ impl Address {
             Host::Unix(folder) => format!("{}/.s.PGSQL.{}", folder.display(), self.port),
         }
     }
+}
+
+/// The server that a connection URL means, as `host:port`, without connecting. The URL may be any that [`crate::PostgresSource`] takes.
+///
+/// # Errors
+/// Why the URL can't be used, without repeating any of it that may be secret.
+pub fn server_of(url: &str) -> Result<String, String> {
+    Address::read(url).map(|address| address.server())
 }
 
 /// libpq allows an empty host (`postgres://user@/database`), URLs don't.

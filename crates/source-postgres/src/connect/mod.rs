@@ -8,6 +8,8 @@ mod refusal;
 mod tls;
 mod wire;
 
+pub use address::server_of;
+
 pub(crate) use address::Address;
 pub(crate) use client::{Client, Mode, Row};
 pub(crate) use lsn::Lsn;

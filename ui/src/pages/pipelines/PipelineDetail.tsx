@@ -35,6 +35,11 @@ export default function PipelineDetail() {
       actions={<Actions pipeline={pipeline} />}
     >
       {pipeline.last_error && <LastError error={pipeline.last_error} state={pipeline.state} />}
+      {pipeline.warning && (
+        <Notice tone="warn" hint="Find out why the pipeline lags before the server's disk is full; if it is no longer needed, drop its slot.">
+          {pipeline.warning}
+        </Notice>
+      )}
       {pipeline.snapshot && (
         <div style={{ margin: '12px 0' }}>
           <SnapshotProgress snapshot={pipeline.snapshot} />
