@@ -79,11 +79,11 @@ fn postgres(name: &str, node: &Node, json: Json, report: &mut Report) -> Option<
     };
     // What a value says, unless it came from the environment.
     let quoted = |key: &str, part: &str| node.get(key).map_or_else(|| format!("`{part}`"), |n| n.quoted(part));
-    if let Some(url) = &written.url {
-        if let Err(why) = source_postgres::server_of(url.expose()) {
-            let hint = "Write postgres://user:password@host:5432/database, with special characters percent-encoded.";
-            wrong("url", format!("can't be used: {why}"), hint);
-        }
+    if let Some(url) = &written.url
+        && let Err(why) = source_postgres::server_of(url.expose())
+    {
+        let hint = "Write postgres://user:password@host:5432/database, with special characters percent-encoded.";
+        wrong("url", format!("can't be used: {why}"), hint);
     }
     let tables = written.tables.unwrap_or_else(|| vec!["public.*".into()]);
     if tables.iter().all(|t| t.starts_with('!')) {
