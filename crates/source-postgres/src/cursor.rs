@@ -1,4 +1,7 @@
-use crate::{connect::Lsn, discover::Layout};
+use crate::{
+    connect::Lsn,
+    discover::{Layout, Stored},
+};
 use model::{Cursor, Position, TableId};
 use pipeline::{Error, Kind};
 use serde::{Deserialize, Serialize};
@@ -32,6 +35,9 @@ pub(crate) struct Attached {
     /// Its columns when the catalog was last looked at. Empty in cursors of lakebox before it was kept.
     #[serde(default, skip_serializing_if = "Layout::is_empty")]
     pub(crate) layout: Layout,
+    /// How its rows were stored then.
+    #[serde(default, skip_serializing_if = "Stored::is_unknown")]
+    pub(crate) stored: Stored,
 }
 
 /// The position of everything that is included in `lsn`: commit records that start before it.
@@ -84,6 +90,7 @@ mod tests {
             inserts_only: false,
             odd: vec!["a".into()],
             layout: Layout::default(),
+            stored: Stored::default(),
         };
         let mut state = State { system: "1".into(), slot: "s".into(), lsn: Lsn(0x1_0000_0010), tables: vec![table] };
         let cursor = state.cursor(3, None).unwrap();

@@ -311,6 +311,7 @@ impl Run {
                 inserts_only,
                 odd,
                 layout: table.layout.clone(),
+                stored: table.stored.clone(),
             });
             self.followed.insert(table.id.clone(), Followed::new(table.oid, slot.consistent, inserts_only, shape, true));
         }
@@ -327,12 +328,19 @@ impl Run {
             |t: &Attached, f: &Found| t.id == f.id && t.oid == f.oid && f.published && t.inserts_only == (f.key == Key::None);
         state.tables.retain_mut(|attached| {
             let Some(found) = tables.iter().find(|f| is_same(attached, f)) else { return false };
-            let moved = !attached.layout.is_empty() && attached.layout.moved(&found.layout);
-            if moved {
-                tracing::info!(source = self.settings.source, table = %attached.id, "copying the table again: its columns changed, and with them the values of old rows");
+            let why = if !attached.layout.is_empty() && attached.layout.moved(&found.layout) {
+                Some("its columns changed, and with them the values of old rows")
+            } else if attached.stored.moved(&found.stored) {
+                Some("its rows were written anew, or a partition with rows was attached")
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                tracing::info!(source = self.settings.source, table = %attached.id, "copying the table again: {why}");
             }
             attached.layout.clone_from(&found.layout);
-            !moved
+            attached.stored.clone_from(&found.stored);
+            why.is_none()
         });
         let new: Vec<Found> = readable(tables).into_iter().filter(|f| state.table(&f.id).is_none()).cloned().collect();
         self.followed.retain(|id, _| state.table(id).is_some());

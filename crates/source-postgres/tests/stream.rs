@@ -213,9 +213,11 @@ async fn bug_12_the_stream_starts_at_the_cursor_and_not_where_the_slot_stands() 
 }
 
 /// Changes of columns that give old rows other values without a change event for any of them.
-const SILENT: [(&str, &str); 5] = [
+const SILENT: [(&str, &str); 7] = [
     ("added", "ALTER TABLE added ADD COLUMN b int NOT NULL DEFAULT 7"),
     ("renamed", "ALTER TABLE renamed RENAME COLUMN a TO b"),
+    ("doubled", "ALTER TABLE doubled ALTER COLUMN a TYPE int USING a * 2"),
+    ("tripled", "ALTER TABLE tripled ALTER COLUMN a TYPE int USING a * 3"),
     ("retyped", "ALTER TABLE retyped ALTER COLUMN a TYPE text USING 'x' || a"),
     ("remade", "ALTER TABLE remade DROP COLUMN a; ALTER TABLE remade ADD COLUMN a int DEFAULT 9"),
     ("swapped", "ALTER TABLE swapped RENAME a TO x; ALTER TABLE swapped RENAME c TO a; ALTER TABLE swapped RENAME x TO c"),
@@ -231,10 +233,11 @@ async fn columns_that_change_silently_are_copied_again_whether_the_source_runs_o
         ))
         .await;
     }
+    sql.run("CREATE TABLE moved (id int PRIMARY KEY); INSERT INTO moved VALUES (1)").await;
     sql.run("CREATE TABLE widened (id int PRIMARY KEY, a varchar(9)); INSERT INTO widened VALUES (1, 'a')").await;
     let mut driver = copied(&server, &server.config()).await;
     // While it runs, without any later change of the tables.
-    for (table, ddl) in &SILENT[..2] {
+    for (table, ddl) in &SILENT[..3] {
         sql.run(ddl).await;
         while !is_same(&sql, &format!("public.{table}"), &driver.model).await {
             driver.step().await.unwrap();
@@ -243,13 +246,14 @@ async fn columns_that_change_silently_are_copied_again_whether_the_source_runs_o
     // While it is down.
     Source::close(&mut driver.source).await;
     let model = driver.kill();
-    for (_, ddl) in &SILENT[2..] {
+    for (_, ddl) in &SILENT[3..] {
         sql.run(ddl).await;
     }
     sql.run("ALTER TABLE widened ALTER a TYPE text; ALTER TABLE widened ADD n int").await;
+    sql.run("VACUUM FULL moved").await;
     let resets = model.resets.len();
     let mut driver = Driver::open_patiently(|| server.source(), model).await;
-    for (table, _) in &SILENT[2..] {
+    for (table, _) in &SILENT[3..] {
         let table = format!("public.{table}");
         while !is_same(&sql, &table, &driver.model).await {
             driver.step().await.unwrap();
@@ -258,7 +262,56 @@ async fn columns_that_change_silently_are_copied_again_whether_the_source_runs_o
     sql.run("INSERT INTO widened VALUES (2, 'longer than it was', 5)").await;
     driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
     assert_same(&sql, "public.widened", &driver.model).await;
-    assert_eq!(driver.model.resets.len() - resets, SILENT.len() - 2, "what only grew is not copied: {:?}", driver.model.resets);
+    sql.run("INSERT INTO moved VALUES (2)").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.moved", &driver.model).await;
+    assert_eq!(driver.model.resets.len() - resets, SILENT.len() - 3, "what only grew is not copied: {:?}", driver.model.resets);
+    driver.model.assert_changes_are_unique();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_brings_its_rows_along_and_an_empty_one_costs_no_copy() {
+    let server = Server::start();
+    let sql = server.sql().await;
+    sql.run(
+        "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+         CREATE TABLE p0 PARTITION OF p FOR VALUES FROM (0) TO (100); INSERT INTO p VALUES (1, 'a')",
+    )
+    .await;
+    let mut driver = copied(&server, &server.config()).await;
+    // Made as a partition, or attached without rows: all changes come with the stream. The tables are looked at when it opens.
+    Source::close(&mut driver.source).await;
+    sql.run("CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (100) TO (200); CREATE TABLE p2 (LIKE p INCLUDING ALL)").await;
+    sql.run("ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (200) TO (300)").await;
+    sql.run("INSERT INTO p VALUES (100, 'b')").await;
+    let resets = driver.model.resets.len();
+    let mut driver = Driver::open_patiently(|| server.source(), driver.kill()).await;
+    sql.run("INSERT INTO p VALUES (200, 'c')").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.p", &driver.model).await;
+    assert_eq!(driver.model.resets.len(), resets);
+    // Attached with rows, while it runs.
+    sql.run("CREATE TABLE p3 (LIKE p INCLUDING ALL); INSERT INTO p3 VALUES (300, 'd')").await;
+    sql.run("ALTER TABLE p ATTACH PARTITION p3 FOR VALUES FROM (300) TO (400)").await;
+    while !is_same(&sql, "public.p", &driver.model).await {
+        driver.step().await.unwrap();
+    }
+    // And while it is down, as a partition with partitions of its own.
+    Source::close(&mut driver.source).await;
+    let model = driver.kill();
+    sql.run(
+        "CREATE TABLE p4 (LIKE p INCLUDING ALL) PARTITION BY RANGE (id);
+         CREATE TABLE p40 PARTITION OF p4 FOR VALUES FROM (400) TO (450); INSERT INTO p4 VALUES (400, 'e')",
+    )
+    .await;
+    sql.run("ALTER TABLE p ATTACH PARTITION p4 FOR VALUES FROM (400) TO (500)").await;
+    let mut driver = Driver::open_patiently(|| server.source(), model).await;
+    while !is_same(&sql, "public.p", &driver.model).await {
+        driver.step().await.unwrap();
+    }
+    sql.run("UPDATE p SET v = v || v; DELETE FROM p WHERE id = 100").await;
+    driver.reach(&sql.one("SELECT pg_current_wal_lsn()").await).await;
+    assert_same(&sql, "public.p", &driver.model).await;
     driver.model.assert_changes_are_unique();
 }
 

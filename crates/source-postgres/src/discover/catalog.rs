@@ -1,6 +1,7 @@
 use super::{
     layout::{Laid, Layout},
     oids::TypeCatalog,
+    stored::Stored,
 };
 use crate::{
     config::Settings,
@@ -22,6 +23,8 @@ pub(crate) struct Found {
     pub(crate) columns: Vec<ShapeColumn>,
     /// The same columns as the catalog numbers them.
     pub(crate) layout: Layout,
+    /// How its rows are stored.
+    pub(crate) stored: Stored,
     pub(crate) key: Key,
     /// Why its rows can't be read; such a table is told of and left alone.
     pub(crate) barred: Option<String>,
@@ -51,6 +54,8 @@ struct Head {
     may_select: bool,
     row_security: bool,
     part: Part,
+    /// The number of the file that its rows are in.
+    file: u32,
 }
 
 /// All tables that `matches` takes, with columns, keys and parts, in the order of their names.
@@ -71,7 +76,8 @@ pub(crate) async fn find_tables(
         .into_iter()
         .map(|head| {
             let mine = leaves.remove(&head.oid).unwrap_or_default();
-            let (columns, layout) = columns.remove(&head.oid).unwrap_or_default();
+            let Columns { columns, layout, defined } = columns.remove(&head.oid).unwrap_or_default();
+            let stored = stored(&head, &mine, defined);
             let key = key_of(&head, &mine, keys.get(&head.oid));
             let barred = if !head.may_select {
                 Some(format!("the role may not read table {}: permission denied", head.id))
@@ -83,16 +89,32 @@ pub(crate) async fn find_tables(
                 None
             };
             let parts = if head.partitioned { mine.into_iter().filter_map(|l| l.part).collect() } else { vec![head.part] };
-            Found { oid: head.oid, id: head.id, columns, layout, key, barred, published: true, parts }
+            Found { oid: head.oid, id: head.id, columns, layout, stored, key, barred, published: true, parts }
         })
         .collect())
+}
+
+fn stored(head: &Head, leaves: &[Leaf], columns: Vec<(i16, u32)>) -> Stored {
+    let mut hasher = DefaultHasher::new();
+    head.file.hash(&mut hasher);
+    leaves.iter().for_each(|leaf| (leaf.oid, leaf.file).hash(&mut hasher));
+    let attached = leaves.iter().filter(|leaf| leaf.attached);
+    let with_rows = attached.clone().filter(|leaf| leaf.part.as_ref().is_some_and(|part| part.pages > 0));
+    let mut stored = Stored {
+        files: hasher.finish(),
+        columns,
+        attached: attached.map(|leaf| leaf.oid).collect(),
+        attached_with_rows: with_rows.map(|leaf| leaf.oid).collect(),
+    };
+    stored.attached.sort_unstable();
+    stored
 }
 
 async fn heads(client: &mut Client) -> Result<Vec<Head>, Error> {
     let rows = client
         .query(
             "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relreplident, has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid), \
-             pg_relation_size(c.oid) / current_setting('block_size')::int, greatest(c.reltuples, 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             pg_relation_size(c.oid) / current_setting('block_size')::int, greatest(c.reltuples, 0)::bigint, c.relfilenode FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p' \
              AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 2, 3",
             "reading the catalog of tables",
@@ -118,29 +140,38 @@ fn head(row: &Row) -> Option<Head> {
         may_select: text(row, 5) == "t",
         row_security: text(row, 6) == "t",
         part: Part { oid: number(row, 0), id: id.clone(), pages: number(row, 7), rows: number(row, 8) },
+        file: number(row, 9),
         id,
     })
 }
 
-/// The columns of the tables `oids`, to decode and as they are laid out.
-async fn columns(
-    client: &mut Client,
-    types: &mut TypeCatalog,
-    oids: &str,
-) -> Result<HashMap<u32, (Vec<ShapeColumn>, Layout)>, Error> {
+/// The columns of a table.
+#[derive(Default)]
+struct Columns {
+    /// To decode.
+    columns: Vec<ShapeColumn>,
+    /// As they are laid out.
+    layout: Layout,
+    /// The transaction that last defined each.
+    defined: Vec<(i16, u32)>,
+}
+
+/// The columns of the tables `oids`.
+async fn columns(client: &mut Client, types: &mut TypeCatalog, oids: &str) -> Result<HashMap<u32, Columns>, Error> {
     let rows = client
         .query(
             &format!(
-                "SELECT attrelid, attname, atttypid, atttypmod, attnotnull, format_type(atttypid, atttypmod), attnum, {FILLED} FROM pg_attribute \
+                "SELECT attrelid, attname, atttypid, atttypmod, attnotnull, format_type(atttypid, atttypmod), attnum, {FILLED}, xmin FROM pg_attribute \
                  WHERE attrelid IN ({oids}) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attrelid, attnum"
             ),
             "reading the catalog of columns",
         )
         .await?;
     types.learn(client, rows.iter().map(|r| number(r, 2))).await?;
-    let mut columns: HashMap<u32, (Vec<ShapeColumn>, Layout)> = HashMap::new();
+    let mut found: HashMap<u32, Columns> = HashMap::new();
     for row in &rows {
-        let (columns, layout) = columns.entry(number(row, 0)).or_default();
+        let Columns { columns, layout, defined } = found.entry(number(row, 0)).or_default();
+        defined.push((number(row, 6), number(row, 8)));
         layout.0.push(Laid {
             number: number(row, 6),
             name: text(row, 1).to_owned(),
@@ -155,7 +186,7 @@ async fn columns(
             source_type: text(row, 5).to_owned(),
         });
     }
-    Ok(columns)
+    Ok(found)
 }
 
 /// The columns of the indexes that may identify rows.
@@ -194,15 +225,23 @@ async fn identities(client: &mut Client, oids: &str) -> Result<BTreeMap<u32, Ide
 }
 
 struct Leaf {
+    oid: u32,
     identity: char,
     part: Option<Part>,
+    /// The number of the file that its rows are in.
+    file: u32,
+    /// Whether it, or what it is a partition of below the table, was a table of its own before. One that was made in the transaction that
+    /// attached it is not told apart from one that was made as a partition.
+    attached: bool,
 }
 
 async fn leaves(client: &mut Client, oids: &str) -> Result<HashMap<u32, Vec<Leaf>>, Error> {
     let rows = client
         .query(
             &format!(
-                "SELECT p.oid, n.nspname, c.relname, c.relkind, c.relreplident, pg_relation_size(c.oid) / current_setting('block_size')::int, greatest(c.reltuples, 0)::bigint, c.oid \
+                "SELECT p.oid, n.nspname, c.relname, c.relkind, c.relreplident, pg_relation_size(c.oid) / current_setting('block_size')::int, greatest(c.reltuples, 0)::bigint, c.oid, c.relfilenode, \
+                 EXISTS (SELECT FROM pg_partition_ancestors(c.oid) above(oid) JOIN pg_inherits i ON i.inhrelid = above.oid \
+                   JOIN pg_attribute a ON a.attrelid = above.oid AND a.attnum = -6 WHERE i.xmin <> a.xmin) \
                  FROM pg_class p CROSS JOIN LATERAL pg_partition_tree(p.oid) t \
                  JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
                  WHERE p.oid IN ({oids}) AND p.relkind = 'p' AND t.isleaf AND c.relkind <> 'p' ORDER BY 1, 2, 3"
@@ -220,7 +259,13 @@ async fn leaves(client: &mut Client, oids: &str) -> Result<HashMap<u32, Vec<Leaf
         };
         // Foreign partitions have no rows here and no changes in the log.
         let part = (text(row, 3) == "r").then_some(part);
-        leaves.entry(number(row, 0)).or_default().push(Leaf { identity: text(row, 4).chars().next().unwrap_or('d'), part });
+        leaves.entry(number(row, 0)).or_default().push(Leaf {
+            oid: number(row, 7),
+            identity: text(row, 4).chars().next().unwrap_or('d'),
+            part,
+            file: number(row, 8),
+            attached: text(row, 9) == "t",
+        });
     }
     Ok(leaves)
 }
@@ -285,7 +330,7 @@ pub(crate) async fn describe(client: &mut Client, oid: u32, types: &[(u32, i32)]
     Ok(described)
 }
 
-/// A number that changes when tables appear, vanish, are renamed, become readable or get other columns.
+/// A number that changes when tables appear, vanish, are renamed, become readable, get other columns, columns defined anew, or partitions.
 pub(crate) async fn tables_fingerprint(client: &mut Client, settings: &Settings) -> Result<u64, Error> {
     let heads: Vec<Head> = heads(client).await?.into_iter().filter(|h| settings.follows(&h.id)).collect();
     let mut hasher = DefaultHasher::new();
@@ -295,10 +340,14 @@ pub(crate) async fn tables_fingerprint(client: &mut Client, settings: &Settings)
     if !heads.is_empty() {
         let oids = heads.iter().map(|h| h.oid.to_string()).collect::<Vec<_>>().join(",");
         let sql = format!(
-            "SELECT attrelid, attnum, attname, atttypid, atttypmod FROM pg_attribute \
+            "SELECT attrelid, attnum, attname, atttypid, atttypmod, xmin FROM pg_attribute \
              WHERE attrelid IN ({oids}) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY 1, 2"
         );
         client.query(&sql, "reading the catalog of columns").await?.hash(&mut hasher);
+    }
+    if heads.iter().any(|head| head.partitioned) {
+        let sql = "SELECT inhrelid, inhparent, xmin FROM pg_inherits ORDER BY 1, 2";
+        client.query(sql, "reading the catalog of partitions").await?.hash(&mut hasher);
     }
     Ok(hasher.finish())
 }

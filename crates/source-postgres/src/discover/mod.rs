@@ -7,6 +7,7 @@ mod patterns;
 mod publication;
 mod server;
 mod slot;
+mod stored;
 
 pub(crate) use catalog::{Found, Part, barred_error, describe, find_tables, publications_fingerprint, tables_fingerprint};
 pub(crate) use layout::Layout;
@@ -15,3 +16,4 @@ pub(crate) use patterns::Patterns;
 pub(crate) use publication::publish;
 pub(crate) use server::check_server;
 pub(crate) use slot::{NewSlot, create_slot, drop_leftover, find_slot, missing};
+pub(crate) use stored::Stored;
