@@ -70,7 +70,7 @@ impl Check<'_> {
             None if warehouse.contains("://") => sqlite(&self.absolute("lake").join("catalog.db")),
             None => sqlite(&Path::new(&warehouse).join("catalog.db")),
         };
-        let memory = written.memory.map_or(512 << 20, |Size(bytes)| bytes);
+        let memory = written.memory.map_or(128 << 20, |Size(bytes)| bytes);
         if memory < 16 << 20 {
             self.wrong(self.place(&["lake", "memory"]), "lake.memory is too small to work with", "Give it at least 16MiB.");
         }

@@ -40,7 +40,7 @@ pub(super) struct Lake {
     /// Options of the object store under their usual names, for example `aws_region`, `aws_access_key_id`, `aws_endpoint`.
     #[serde(default)]
     pub(super) options: BTreeMap<String, Secret>,
-    /// Memory for rows that are not committed yet, all sources together; more go to disk or wait. Default: 512MiB.
+    /// Memory for rows that are not committed yet, all sources together; more go to disk or wait. Default: 128MiB.
     pub(super) memory: Option<Size>,
     /// When changes are committed, for every source that does not say it itself.
     pub(super) commit: Option<Commit>,
