@@ -51,7 +51,12 @@ impl Catalog {
     /// # Errors
     /// `Conflict`, naming the table or cursor that was not where it was expected; nothing is changed then. `Bug` where a table
     /// is named twice. Else why the catalog can't be written.
-    pub async fn commit(&self, mut commit: Commit) -> Result<(), Error> {
+    pub async fn commit(&self, commit: Commit) -> Result<(), Error> {
+        self.begin_commit(commit).await?.commit(DOING).await
+    }
+
+    /// Everything that [`Self::commit`] does but its end, so that more can join it.
+    pub(crate) async fn begin_commit(&self, mut commit: Commit) -> Result<Tx, Error> {
         // One order for all writers, so that two that touch the same tables can't wait for each other on a server.
         commit.swaps.sort_by(|a, b| a.table.cmp(&b.table));
         if let Some(pair) = commit.swaps.windows(2).find(|pair| pair[0].table == pair[1].table) {
@@ -65,7 +70,7 @@ impl Catalog {
         if let Some(cursor) = &commit.cursor {
             swap_cursor(&mut tx, cursor, now_us).await?;
         }
-        tx.commit(DOING).await
+        Ok(tx)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Everything lakebox remembers: table pointers, source cursors, what pipelines are meant to do, model runs, saved queries, settings.
+//! Everything lakebox remembers: table pointers, source cursors, what pipelines are meant to do, model runs, saved queries, schemas and views, settings.
 //!
 //! The heart is [`Catalog::commit`]: one database transaction moves any number of table pointers and a source's cursor, each by
 //! compare-and-set, and is durable when it returns. The catalog is SQLite in a file, or PostgreSQL where several processes share it.
@@ -13,6 +13,7 @@ mod database;
 mod error;
 mod model_runs;
 mod model_states;
+mod objects;
 mod open;
 mod pipelines;
 mod saved_queries;
@@ -26,6 +27,7 @@ pub use cursors::StoredCursor;
 pub use error::{Error, Kind, Moved};
 pub use model_runs::{ModelRun, RunEnd, RunState};
 pub use model_states::ModelState;
+pub use objects::{ObjectChange, ViewRecord};
 pub use pipelines::{Desired, PipelineRecord};
 pub use saved_queries::SavedQuery;
 pub use tables::TableRecord;

@@ -1,8 +1,8 @@
 use crate::{
-    Error, LakeView, TableChange, TableInfo, TableState, TableView, Tables,
+    Error, LakeView, SqlView, TableChange, TableInfo, TableState, TableView, Tables,
     store::{Store, StoreCounts, WarehouseLock},
 };
-use catalog::{Catalog, CursorSwap};
+use catalog::{Catalog, CursorSwap, ObjectChange};
 use model::{Cursor, LakeTable};
 use object_store::ObjectStore;
 use parking_lot::{Mutex, RwLock};
@@ -87,9 +87,13 @@ impl Lake {
         let lock = WarehouseLock::take(&store)?;
         let tables = Tables::open(store, catalog, Arc::clone(&clock)).await?;
         let cursors = tables.catalog().cursors().await?;
+        let views = tables.catalog().views().await?;
+        let views = views.into_iter().map(SqlView::from_record).collect::<Result<Vec<_>, _>>()?;
         let view = LakeView {
             tables: tables.all().into_iter().map(|s| (s.table().clone(), Arc::clone(s.view()))).collect(),
             sources: cursors.into_iter().map(|(source, stored)| (source, stored.cursor)).collect(),
+            views: views.into_iter().map(|v| (v.view.clone(), Arc::new(v))).collect(),
+            schemas: tables.catalog().schemas().await?.into_iter().collect(),
         };
         let (committed, _) = broadcast::channel(ANNOUNCED_MOST);
         Ok(Self {
@@ -183,6 +187,43 @@ impl Lake {
         let mut next = LakeView::clone(&view);
         next.tables.remove(table);
         *view = Arc::new(next);
+        Ok(())
+    }
+
+    /// Makes the end of an [`ObjectTransaction`] durable, then visible.
+    pub(crate) async fn commit_objects(
+        &self,
+        swaps: Vec<(LakeTable, Option<String>, Option<Arc<TableState>>)>,
+        objects: Vec<ObjectChange>,
+    ) -> Result<(), Error> {
+        self.inner.tables.commit_objects(swaps.clone(), &objects).await?;
+        let views = objects.iter().map(|change| match change {
+            ObjectChange::AddView(record) | ObjectChange::SetView(record) => SqlView::from_record(record.clone()).map(Some),
+            _ => Ok(None),
+        });
+        let views = views.collect::<Result<Vec<_>, _>>()?;
+        let moved = swaps.iter().map(|(name, ..)| name.clone()).collect();
+        let mut view = self.inner.view.write();
+        let mut next = LakeView::clone(&view);
+        for (name, _, state) in swaps {
+            match state {
+                Some(state) => drop(next.tables.insert(name, Arc::clone(state.view()))),
+                None => drop(next.tables.remove(&name)),
+            }
+        }
+        for (change, made) in objects.into_iter().zip(views) {
+            match (change, made) {
+                (_, Some(made)) => drop(next.views.insert(made.view.clone(), Arc::new(made))),
+                (ObjectChange::RemoveView(name), _) => drop(next.views.remove(&name)),
+                (ObjectChange::AddSchema(name), _) => drop(next.schemas.insert(name)),
+                (ObjectChange::RemoveSchema(name), _) => drop(next.schemas.remove(&name)),
+                (ObjectChange::AddView(_) | ObjectChange::SetView(_), None) => {}
+            }
+        }
+        *view = Arc::new(next);
+        drop(view);
+        // Nobody listening is no error.
+        let _ = self.inner.committed.send(Committed { tables: moved, source: None, at_us: self.inner.clock.now_us() });
         Ok(())
     }
 

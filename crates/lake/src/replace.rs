@@ -83,6 +83,14 @@ impl Lake {
         })
     }
 
+    /// The shape of a table that does not exist yet.
+    pub(crate) fn new_spec(&self, table: &LakeTable, options: &ReplaceOptions) -> Result<TableSpec, Error> {
+        let plain = options.schema.fields().iter().map(|f| schema::without_ids(f));
+        let (fields, _) = schema::number(&plain.collect(), 0);
+        let schema = normal(&Schema::new(fields)).map_err(|e| e.with_table(table))?;
+        Ok(TableSpec { schema, key: options.key.clone(), sort_order: options.sort_order.clone() })
+    }
+
     /// The new shape: columns of the same name and type keep their ids, all others get ids that were never used.
     fn spec_for(&self, table: &LakeTable, options: &ReplaceOptions) -> Result<TableSpec, Error> {
         let former = self.tables().state(table);
@@ -97,7 +105,7 @@ impl Lake {
         Ok(TableSpec { schema, key: options.key.clone(), sort_order: options.sort_order.clone() })
     }
 
-    async fn write_rows(
+    pub(crate) async fn write_rows(
         &self,
         table: &LakeTable,
         mut rows: SendableBatches,

@@ -1,10 +1,14 @@
+use crate::SqlView;
 use arrow::{
     array::{ArrayRef, RecordBatch},
     datatypes::SchemaRef,
 };
 use model::{Cursor, LakeTable};
 use roaring::RoaringBitmap;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// All tables of the lake at one moment: every table of a source stands at the same source transaction boundary.
 ///
@@ -15,6 +19,10 @@ pub struct LakeView {
     pub tables: BTreeMap<LakeTable, Arc<TableView>>,
     /// Up to which cursor each source is visible (hot tail included).
     pub sources: BTreeMap<String, Cursor>,
+    /// Views that SQL made, by name.
+    pub views: BTreeMap<LakeTable, Arc<SqlView>>,
+    /// Schemas that users made.
+    pub schemas: BTreeSet<String>,
 }
 
 /// One table in a [`LakeView`]: committed files with their deleted rows, and the rows that are not committed yet.

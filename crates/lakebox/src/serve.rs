@@ -132,7 +132,7 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
         ..QuerySettings::default()
     };
     let views = lake.clone();
-    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone()).map_err(told)
+    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone()).map(|engine| engine.with_lake(lake.clone())).map_err(told)
 }
 
 async fn models(

@@ -1,10 +1,13 @@
 use crate::TableId;
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
-/// The schemas of the lake that hold tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// Names that SQL keeps for itself: no schema of a user can have one of them.
+const RESERVED: [&str; 4] = ["system", "public", "information_schema", "lakebox"];
+
+/// The schemas of the lake that hold tables: the three layers, and those that users make.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Layer {
     /// Every change that ever arrived, append only.
     Bronze,
@@ -12,19 +15,27 @@ pub enum Layer {
     Silver,
     /// What the models say.
     Gold,
+    /// A schema that a user made. Its name is plain and not reserved; [`Layer::from_str`] sees to that.
+    Named(Arc<str>),
 }
 
 impl Layer {
-    /// All layers, in the order of the data's way.
+    /// The layers that every lake has, in the order of the data's way.
     pub const ALL: [Self; 3] = [Self::Bronze, Self::Silver, Self::Gold];
 
     /// The schema name in SQL and the namespace in Iceberg.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Bronze => "bronze",
             Self::Silver => "silver",
             Self::Gold => "gold",
+            Self::Named(name) => name,
         }
+    }
+
+    /// Whether a user made it: only there can SQL make and drop tables.
+    pub const fn is_users(&self) -> bool {
+        matches!(self, Self::Named(_))
     }
 }
 
@@ -36,13 +47,32 @@ impl fmt::Display for Layer {
 
 /// A name that is not one of the lake's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a table of the lake; write layer.table, with the layer bronze, silver or gold")]
+#[error("`{0}` is not a name in the lake; write schema.table, with the schema bronze, silver, gold or one of your own")]
 pub struct NameError(pub String);
 
 impl FromStr for Layer {
     type Err = NameError;
     fn from_str(s: &str) -> Result<Self, NameError> {
-        Self::ALL.into_iter().find(|l| l.as_str() == s).ok_or_else(|| NameError(s.to_owned()))
+        if let Some(layer) = Self::ALL.into_iter().find(|l| l.as_str() == s) {
+            return Ok(layer);
+        }
+        if !is_plain_name(s) || s.starts_with("pg_") || RESERVED.contains(&s) {
+            return Err(NameError(s.to_owned()));
+        }
+        Ok(Self::Named(s.into()))
+    }
+}
+
+impl From<Layer> for String {
+    fn from(layer: Layer) -> Self {
+        layer.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for Layer {
+    type Error = NameError;
+    fn try_from(name: String) -> Result<Self, NameError> {
+        name.parse()
     }
 }
 
@@ -110,7 +140,9 @@ mod tests {
     fn lake_tables_read_what_they_print() {
         let table = LakeTable::new(Layer::Silver, "shop_orders");
         assert_eq!(table.to_string().parse::<LakeTable>(), Ok(table));
-        for bad in ["orders", "copper.orders", "silver."] {
+        let own: LakeTable = "analytics.orders".parse().unwrap();
+        assert!(own.layer.is_users() && own.layer.as_str() == "analytics");
+        for bad in ["orders", "Copper.orders", "pg_catalog.orders", "system.x", "silver."] {
             assert_eq!(bad.parse::<LakeTable>(), Err(NameError(bad.to_owned())));
         }
     }

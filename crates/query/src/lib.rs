@@ -2,9 +2,11 @@
 //!
 //! The only crate that knows DataFusion. It only ever reads: it writes no table, moves no cursor and keeps nothing on disk but spilled data.
 
+mod ddl;
 mod encode;
 mod engine;
 mod error;
+mod pg_catalog;
 mod pgwire;
 mod provider;
 mod sql_types;

@@ -1,4 +1,5 @@
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
+use datafusion_postgres::{arrow_pg::datatypes::field_into_pg_type, pgwire::api::Type};
 use std::sync::Arc;
 
 /// The name of a type as PostgreSQL spells it, which is what people and drivers know.
@@ -48,6 +49,19 @@ fn timestamp(unit: TimeUnit, name: &str) -> String {
     }
 }
 
+/// PostgreSQL's type for a column; text for what it has no type for.
+pub(crate) fn wire_type(field: &Arc<Field>) -> Type {
+    field_into_pg_type(field).ok().filter(|t| *t != Type::UNKNOWN).unwrap_or(Type::TEXT)
+}
+
+/// PostgreSQL's modifier of a type: precision and scale. Without it clients show as many digits as they like.
+pub(crate) fn type_modifier(data_type: &DataType) -> i32 {
+    match data_type {
+        DataType::Decimal128(p, s) if *s >= 0 => ((i32::from(*p) << 16) | i32::from(*s)) + 4,
+        _ => -1,
+    }
+}
+
 /// The type in which results leave the engine: the plain one of each family, so that no reader must know views, dictionaries or run-ends.
 pub(crate) fn plain_type(data_type: &DataType) -> DataType {
     let plain_field = |f: &Arc<Field>| Arc::new(f.as_ref().clone().with_data_type(plain_type(f.data_type())));
@@ -61,6 +75,24 @@ pub(crate) fn plain_type(data_type: &DataType) -> DataType {
         }
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_field).collect()),
         other => other.clone(),
+    }
+}
+
+/// The type in which a table that SQL makes keeps what has this one: microseconds, and numbers that Iceberg has.
+pub(crate) fn stored_type(data_type: &DataType) -> DataType {
+    match plain_type(data_type) {
+        DataType::Null => DataType::Utf8,
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        DataType::UInt64 => DataType::Decimal128(20, 0),
+        DataType::Float16 => DataType::Float32,
+        DataType::Date64 => DataType::Date32,
+        DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.map(|_| "UTC".into())),
+        DataType::List(item) => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(stored_type(item.data_type()))))
+        }
+        other => other,
     }
 }
 

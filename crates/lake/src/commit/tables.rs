@@ -8,7 +8,7 @@ use crate::{
     store::Store,
     table::{TableState, load},
 };
-use catalog::{Catalog, Commit, CursorSwap, PointerSwap, TableRecord};
+use catalog::{Catalog, Commit, CursorSwap, ObjectChange, PointerSwap, TableRecord};
 use model::LakeTable;
 use parking_lot::RwLock;
 use runtime::SharedClock;
@@ -141,6 +141,66 @@ impl Tables {
         let states = after.collect::<Option<Vec<_>>>();
         let states = states.ok_or_else(|| Error::new(Kind::Bug, "a change to a table that does not exist changed nothing"))?;
         Ok(Applied { states, moved })
+    }
+
+    /// Writes a table that nobody can see yet: [`Self::commit_objects`] puts it in place.
+    pub(crate) async fn stage(&self, change: TableChange) -> Result<Arc<TableState>, Error> {
+        let table = change.table.clone();
+        let staged = self.stage_change(None, change).await?;
+        staged.ok_or_else(|| Error::new(Kind::Bug, format!("the new table {table} has no shape")))
+    }
+
+    /// Writes what `former` becomes by `change`, unseen; `None` where nothing changes.
+    pub(crate) async fn stage_over(&self, former: &Arc<TableState>, change: TableChange) -> Result<Option<Arc<TableState>>, Error> {
+        self.stage_change(Some(former), change).await
+    }
+
+    async fn stage_change(
+        &self,
+        former: Option<&Arc<TableState>>,
+        change: TableChange,
+    ) -> Result<Option<Arc<TableState>>, Error> {
+        let Some(prepared) = prepare(&self.inner.store, former, change, self.inner.clock.now_us()).await? else {
+            return Ok(None);
+        };
+        let mut prepared = [prepared];
+        self.write(&mut prepared).await?;
+        let [prepared] = prepared;
+        Ok(Some(Arc::new(prepared.state)))
+    }
+
+    /// Puts staged, renamed and dropped tables in place, and changes schemas and views, all in one catalog transaction. Each swap says which
+    /// metadata file the name points to now.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`]: another writer was first, nothing happened. Else as [`Self::commit`].
+    pub(crate) async fn commit_objects(
+        &self,
+        swaps: Vec<(LakeTable, Option<String>, Option<Arc<TableState>>)>,
+        objects: &[ObjectChange],
+    ) -> Result<(), Error> {
+        let names: Vec<LakeTable> = swaps.iter().map(|(name, ..)| name.clone()).collect();
+        let _writers = self.lock(&names).await?;
+        self.clear_doubt(&names).await?;
+        let pointers = swaps.iter().map(|(table, expected, state)| PointerSwap {
+            table: table.clone(),
+            expected: expected.clone(),
+            new: state.as_ref().map(|s| s.metadata_location().to_owned()),
+            writer: state.as_ref().and_then(|s| s.parts.writer.clone()),
+        });
+        let commit = Commit { swaps: pointers.collect(), cursor: None };
+        if let Err(error) = self.inner.catalog.commit_with(commit, objects).await {
+            self.inner.doubtful.lock().extend(names);
+            return Err(error.into());
+        }
+        let mut states = self.inner.states.write();
+        for (name, _, state) in swaps {
+            match state {
+                Some(state) => drop(states.insert(name, state)),
+                None => drop(states.remove(&name)),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.

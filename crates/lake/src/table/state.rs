@@ -216,9 +216,15 @@ impl TableState {
         }
     }
 
+    /// The same table under another name.
+    pub(crate) fn renamed(&self, table: LakeTable) -> Self {
+        Self::new(Parts { table, ..self.parts.clone() }, self.spec.clone())
+    }
+
     fn file_infos(&self) -> Vec<FileInfo> {
         let root = self.parts.metadata.location();
-        let warehouse = root.strip_suffix(&format!("/{}/{}", self.parts.table.layer, self.parts.table.name)).unwrap_or(root);
+        // A table keeps its place under the warehouse, `schema/name`, when it gets another name.
+        let warehouse = root.rsplitn(3, '/').nth(2).unwrap_or(root);
         let data = self.parts.files.iter().map(|f| FileInfo {
             location: format!("{warehouse}/{}", f.view.path),
             is_deletes: false,

@@ -1,4 +1,4 @@
-use model::LakeTable;
+use model::{LakeTable, Layer};
 use std::collections::BTreeSet;
 
 /// The tables of the lake that a statement names, `layer.table` with or without quotes. Comments and string literals don't count.
@@ -10,7 +10,9 @@ pub(crate) fn tables_in(sql: &str) -> BTreeSet<LakeTable> {
     for (at, _) in plain.match_indices('.') {
         let (before, after) = (&plain[..at], &plain[at + 1..]);
         if let (Some(layer), Some(name)) = (last_word(before), first_word(after))
-            && let Ok(layer) = layer.to_lowercase().parse()
+            // Anything before a dot may be an alias; only the layers' names can't be taken for one.
+            && let Ok(layer) = layer.to_lowercase().parse::<Layer>()
+            && !layer.is_users()
         {
             found.insert(LakeTable::new(layer, name));
         }

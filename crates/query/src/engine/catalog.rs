@@ -1,25 +1,31 @@
 use super::{
-    ViewSource,
-    session::{CATALOG, SEARCH_PATH},
+    labels::Labels,
+    parse,
+    session::{Base, CATALOG, SEARCH_PATH},
 };
-use crate::{Error, provider::LakeTableProvider, sql_types::plain_schema, system::SystemTables};
-use arrow::datatypes::SchemaRef;
+use crate::{
+    Error, Kind,
+    pg_catalog::{InformationSchema, PgCatalog, PgSchema, users_schemas},
+    provider::LakeTableProvider,
+    system::SystemTables,
+};
 use async_trait::async_trait;
 use datafusion::{
-    catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider},
-    datasource::TableType,
+    catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider, information_schema::InformationSchemaProvider},
+    datasource::{TableType, ViewTable},
     error::{DataFusionError, Result},
     execution::object_store::ObjectStoreUrl,
 };
-use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
-    PgCatalogSchemaProvider, PgCatalogStaticTables, catalog_info::CatalogInfo, context::EmptyContextProvider,
-};
-use lake::LakeView;
+use lake::{LakeView, SqlView};
 use model::{LakeTable, Layer};
 use std::sync::Arc;
 
-const SYSTEM: &str = "system";
-const PG_CATALOG: &str = "pg_catalog";
+/// The schema of what lakebox knows of itself.
+pub(crate) const SYSTEM: &str = "system";
+/// The schema of PostgreSQL's own catalog.
+pub(crate) const PG_CATALOG: &str = "pg_catalog";
+/// Views that may stand on each other; one more is taken for a circle.
+const VIEWS_DEEP_MAX: usize = 32;
 
 /// The one catalog of one statement, bound to one view of the lake: all tables that the statement names stand at the same moment.
 #[derive(Debug)]
@@ -27,28 +33,40 @@ pub(super) struct LakeCatalogs {
     lakebox: Arc<LakeCatalog>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct LakeCatalog {
     view: Arc<LakeView>,
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
-    postgres: Arc<dyn SchemaProvider>,
+    postgres: Arc<PgCatalog>,
+    /// Schemas in which names without one are looked for.
+    path: Arc<[Layer]>,
+    /// Plans the statements of views.
+    base: Arc<Base>,
+    /// How many views stand above this statement.
+    depth: usize,
+}
+
+/// What a statement's world is made of, beside the view of the lake.
+pub(super) struct World {
+    pub store: ObjectStoreUrl,
+    pub system: Arc<SystemTables>,
+    pub postgres: Arc<PgCatalog>,
+    pub path: Arc<[Layer]>,
+    pub depth: usize,
 }
 
 impl LakeCatalogs {
-    pub(super) fn new(
-        view: Arc<LakeView>,
-        store: ObjectStoreUrl,
-        system: Arc<SystemTables>,
-        postgres: Arc<dyn SchemaProvider>,
-    ) -> Self {
-        Self { lakebox: Arc::new(LakeCatalog { view, store, system, postgres }) }
+    pub(super) fn new(view: Arc<LakeView>, base: Arc<Base>, world: World) -> Self {
+        let World { store, system, postgres, path, depth } = world;
+        Self { lakebox: Arc::new(LakeCatalog { view, store, system, postgres, path, base, depth }) }
     }
 
     /// All tables as `schema.table`.
     pub(super) fn table_names(&self) -> Vec<String> {
         let system = self.lakebox.system.names().into_iter().map(|name| format!("{SYSTEM}.{name}"));
-        self.lakebox.view.tables.keys().map(ToString::to_string).chain(system).collect()
+        let view = &self.lakebox.view;
+        view.tables.keys().chain(view.views.keys()).map(ToString::to_string).chain(system).collect()
     }
 }
 
@@ -69,25 +87,36 @@ impl CatalogProviderList for LakeCatalogs {
 impl CatalogProvider for LakeCatalog {
     // `pg_catalog` answers to its name but is not listed, so that SHOW TABLES shows the lake.
     fn schema_names(&self) -> Vec<String> {
-        Layer::ALL.iter().map(|l| l.as_str()).chain([SYSTEM]).map(str::to_owned).collect()
+        let layers = Layer::ALL.iter().map(|l| l.as_str().to_owned());
+        layers.chain(users_schemas(&self.view)).chain([SYSTEM.to_owned()]).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         let layers = match name {
             SEARCH_PATH => Layers::Path,
             SYSTEM => Layers::System,
-            PG_CATALOG => return Some(Arc::clone(&self.postgres)),
-            _ => Layers::One(name.parse().ok()?),
+            PG_CATALOG => return Some(Arc::new(self.postgres_schema())),
+            "information_schema" => {
+                let engine = InformationSchemaProvider::new(Arc::new(LakeCatalogs { lakebox: Arc::new(self.clone()) }));
+                let (catalog, view) = (Arc::clone(&self.postgres), Arc::clone(&self.view));
+                return Some(Arc::new(InformationSchema { catalog, view, engine }));
+            }
+            _ => {
+                let layer: Layer = name.parse().ok()?;
+                if layer.is_users() && !users_schemas(&self.view).contains(name) {
+                    return None;
+                }
+                Layers::One(layer)
+            }
         };
-        let (view, store, system) = (Arc::clone(&self.view), self.store.clone(), Arc::clone(&self.system));
-        Some(Arc::new(LakeSchema { layers, view, store, system }))
+        Some(Arc::new(LakeSchema { layers, catalog: self.clone() }))
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Layers {
     One(Layer),
-    /// Gold, then silver: what people mean when they name no layer.
+    /// Those of the search path, in its order.
     Path,
     System,
 }
@@ -95,105 +124,98 @@ enum Layers {
 #[derive(Debug)]
 struct LakeSchema {
     layers: Layers,
-    view: Arc<LakeView>,
-    store: ObjectStoreUrl,
-    system: Arc<SystemTables>,
+    catalog: LakeCatalog,
+}
+
+/// What a name stands for.
+enum Found<'a> {
+    Table(&'a Arc<lake::TableView>),
+    View(&'a Arc<SqlView>),
 }
 
 impl LakeSchema {
-    fn find(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+    fn find(&self, name: &str) -> Option<Found<'_>> {
         let layers: &[Layer] = match &self.layers {
             Layers::One(layer) => std::slice::from_ref(layer),
-            Layers::Path => &[Layer::Gold, Layer::Silver],
+            Layers::Path => &self.catalog.path,
             Layers::System => &[],
         };
+        let view = &self.catalog.view;
         layers.iter().find_map(|layer| {
-            let view = self.view.tables.get(&LakeTable::new(*layer, name))?;
-            Some(Arc::new(LakeTableProvider::new(Arc::clone(view), self.store.clone())) as Arc<dyn TableProvider>)
+            let name = LakeTable::new(layer.clone(), name);
+            view.tables.get(&name).map(Found::Table).or_else(|| view.views.get(&name).map(Found::View))
         })
+    }
+}
+
+impl LakeCatalog {
+    fn postgres_schema(&self) -> PgSchema {
+        PgSchema { catalog: Arc::clone(&self.postgres), view: Arc::clone(&self.view) }
+    }
+
+    /// A view's statement, planned on the same view of the lake as the statement that names it.
+    async fn planned(&self, view: &SqlView) -> Result<Arc<dyn TableProvider>> {
+        if self.depth >= VIEWS_DEEP_MAX {
+            let message = format!("view {} stands on more than {VIEWS_DEEP_MAX} other views, or on itself", view.view);
+            return Err(DataFusionError::Plan(message));
+        }
+        let broken = |e: Error| {
+            let message = format!("the view {} can't be used any more: {e}", view.view);
+            let hint = "What it reads was changed or dropped. Make it anew with CREATE OR REPLACE VIEW, or drop it.";
+            DataFusionError::External(Box::new(Error::new(Kind::Invalid, message).with_hint(hint)))
+        };
+        let path: Arc<[Layer]> = Arc::from([Layer::Gold, Layer::Silver]);
+        let session = Base::session(&self.base, Arc::clone(&self.view), path, self.depth + 1);
+        let mut statement = parse(&view.definition).map_err(broken)?;
+        let labels = Labels::take(&mut statement);
+        let plan = Box::pin(session.state.statement_to_plan(statement)).await.map_err(|e| broken(e.into()))?;
+        let plan = labels.rename(plan).map_err(|e| broken(e.into()))?;
+        Ok(Arc::new(ViewTable::new(plan, Some(view.definition.clone()))))
     }
 }
 
 #[async_trait]
 impl SchemaProvider for LakeSchema {
     fn table_names(&self) -> Vec<String> {
-        match self.layers {
-            Layers::One(layer) => self.view.tables.keys().filter(|t| t.layer == layer).map(|t| t.name.clone()).collect(),
+        let view = &self.catalog.view;
+        match &self.layers {
+            Layers::One(layer) => {
+                view.tables.keys().chain(view.views.keys()).filter(|t| t.layer == *layer).map(|t| t.name.clone()).collect()
+            }
             Layers::Path => Vec::new(),
-            Layers::System => self.system.names(),
+            Layers::System => self.catalog.system.names(),
         }
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        match self.layers {
-            Layers::System => self.system.provider(name, &self.view, &self.store),
-            _ => Ok(self.find(name)),
+        if let Layers::System = self.layers {
+            return self.catalog.system.provider(name, &self.catalog.view, &self.catalog.store);
         }
+        Ok(match self.find(name) {
+            Some(Found::Table(view)) => {
+                Some(Arc::new(LakeTableProvider::new(Arc::clone(view), self.catalog.store.clone())) as Arc<dyn TableProvider>)
+            }
+            Some(Found::View(view)) => Some(self.catalog.planned(view).await?),
+            // PostgreSQL looks there first; here it comes last, so that no table of the lake is hidden.
+            None if matches!(self.layers, Layers::Path) => self.catalog.postgres_schema().table(name).await?,
+            None => None,
+        })
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
-        match self.layers {
-            Layers::System => Ok(self.table_exist(name).then_some(TableType::View)),
-            _ => Ok(self.find(name).map(|t| t.table_type())),
-        }
+        Ok(match (&self.layers, self.find(name)) {
+            (Layers::System, _) => self.table_exist(name).then_some(TableType::View),
+            (_, Some(Found::Table(_))) => Some(TableType::Base),
+            (_, Some(Found::View(_))) => Some(TableType::View),
+            _ => None,
+        })
     }
 
     fn table_exist(&self, name: &str) -> bool {
         match self.layers {
-            Layers::System => self.system.names().iter().any(|n| n == name),
-            _ => self.find(name).is_some(),
+            Layers::System => self.catalog.system.names().iter().any(|n| n == name),
+            Layers::Path => self.find(name).is_some() || self.catalog.postgres_schema().table_exist(name),
+            Layers::One(_) => self.find(name).is_some(),
         }
-    }
-}
-
-/// The lake as PostgreSQL's own catalog describes it. Its rows follow the newest view, because clients ask for an object's number in one
-/// statement and use it in the next: the numbers must outlive statements.
-#[derive(Clone)]
-pub(crate) struct PostgresCatalog {
-    views: Arc<dyn ViewSource>,
-}
-
-impl PostgresCatalog {
-    /// The schema `pg_catalog`.
-    pub(super) fn schema(views: Arc<dyn ViewSource>) -> std::result::Result<Arc<dyn SchemaProvider>, Error> {
-        let tables = Arc::new(PgCatalogStaticTables::try_new()?);
-        Ok(Arc::new(PgCatalogSchemaProvider::try_new(Self { views }, tables, EmptyContextProvider)?))
-    }
-
-    fn layer(catalog: &str, schema: &str) -> Option<Layer> {
-        if catalog == CATALOG { schema.parse().ok() } else { None }
-    }
-}
-
-impl std::fmt::Debug for PostgresCatalog {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PostgresCatalog")
-    }
-}
-
-#[async_trait]
-impl CatalogInfo for PostgresCatalog {
-    async fn catalog_names(&self) -> Result<Vec<String>> {
-        Ok(vec![CATALOG.to_owned()])
-    }
-
-    async fn schema_names(&self, catalog: &str) -> Result<Option<Vec<String>>> {
-        let names = Layer::ALL.iter().map(|l| l.as_str()).chain([PG_CATALOG]).map(str::to_owned).collect();
-        Ok((catalog == CATALOG).then_some(names))
-    }
-
-    async fn table_names(&self, catalog: &str, schema: &str) -> Result<Option<Vec<String>>> {
-        let Some(layer) = Self::layer(catalog, schema) else { return Ok(None) };
-        Ok(Some(self.views.view().tables.keys().filter(|t| t.layer == layer).map(|t| t.name.clone()).collect()))
-    }
-
-    async fn table_schema(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<SchemaRef>> {
-        let Some(layer) = Self::layer(catalog, schema) else { return Ok(None) };
-        Ok(self.views.view().tables.get(&LakeTable::new(layer, table)).map(|t| plain_schema(&t.schema)))
-    }
-
-    async fn table_type(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<TableType>> {
-        let Some(layer) = Self::layer(catalog, schema) else { return Ok(None) };
-        Ok(self.views.view().tables.contains_key(&LakeTable::new(layer, table)).then_some(TableType::Base))
     }
 }

@@ -1,9 +1,13 @@
 //! What the columns of a result are called: PostgreSQL's rules, which allow one name twice and call `count(*)` just `count`.
 
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::sql::{
-    parser::Statement,
-    sqlparser::ast::{Expr, FunctionArguments, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement as Sql},
+use datafusion::{
+    error::Result,
+    logical_expr::{Expr as Planned, LogicalPlan, LogicalPlanBuilder},
+    sql::{
+        parser::Statement,
+        sqlparser::ast::{Expr, FunctionArguments, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement as Sql},
+    },
 };
 use std::{collections::HashSet, sync::Arc};
 
@@ -41,6 +45,17 @@ impl Labels {
             }
         });
         Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+    }
+
+    /// `plan` with columns of these names.
+    pub(crate) fn rename(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let schema = Arc::clone(plan.schema());
+        let named = self.apply(Arc::new(schema.as_arrow().clone()));
+        if named.fields() == schema.as_arrow().fields() {
+            return Ok(plan);
+        }
+        let columns = schema.columns().into_iter().zip(named.fields()).map(|(column, field)| Planned::from(column).alias(field.name()));
+        LogicalPlanBuilder::from(plan).project(columns.collect::<Vec<_>>())?.build()
     }
 }
 

@@ -16,12 +16,12 @@ pub use history::{QueryRecord, QueryState};
 pub use request::{Counters, QueryRequest, QueryRunning, RowStream};
 pub use settings::QuerySettings;
 
-pub(crate) use catalog::PostgresCatalog;
+pub(crate) use catalog::{PG_CATALOG, SYSTEM};
 pub(crate) use history::Queries;
 pub(crate) use labels::Labels;
 pub(crate) use params::json_params;
 pub(crate) use plain::plain_batch;
-pub(crate) use session::{SERVER_VERSION, Session};
+pub(crate) use session::{CATALOG, SERVER_VERSION, Session};
 pub(crate) use statement::{check_read_only, parse, parse_all};
 
 use crate::{
@@ -32,10 +32,16 @@ use crate::{
 };
 use datafusion::{common::ScalarValue, execution::FunctionRegistry, logical_expr::LogicalPlan};
 
-use lake::LakeView;
+use lake::{Lake, LakeView};
+use model::Layer;
 use object_store::ObjectStore;
 use runtime::SharedClock;
-use std::{future::Future, pin::Pin, sync::Arc};
+use arrow::datatypes::DataType;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 use tokio::sync::Semaphore;
 
 /// Where views of the lake come from. Called once per statement; it must be cheap, and each view must be consistent in itself.
@@ -68,9 +74,10 @@ pub(crate) struct Inner {
     pub(crate) clock: SharedClock,
     pub(crate) system: Arc<SystemTables>,
     queries: Arc<Queries>,
-    base: session::Base,
+    base: Arc<session::Base>,
     permits: Arc<Semaphore>,
     threads: threads::Threads,
+    lake: OnceLock<Lake>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -124,7 +131,7 @@ impl Engine {
         let queries = Arc::new(Queries::new(settings.history_max, Arc::clone(&clock)));
         let system = Arc::new(SystemTables::new(Arc::clone(&queries)));
         let store_url = session::store_url()?;
-        let base = session::Base::new(&settings, &store_url, store, Arc::clone(&views), Arc::clone(&system))?;
+        let base = Arc::new(session::Base::new(&settings, &store_url, store, Arc::clone(&views), Arc::clone(&system))?);
         let inner = Inner {
             threads: threads::Threads::start(settings.threads())?,
             permits: Arc::new(Semaphore::new(settings.running_max.max(1))),
@@ -134,6 +141,7 @@ impl Engine {
             system,
             queries,
             base,
+            lake: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -178,7 +186,41 @@ impl Engine {
 
     /// A session on the lake as it is now.
     pub(crate) fn session(&self) -> Session {
-        self.inner.base.session(self.inner.views.view())
+        self.session_on(self.inner.views.view(), Arc::from([Layer::Gold, Layer::Silver]))
+    }
+
+    /// A session on a view of the lake, in which names without a schema are looked for along `path`.
+    pub(crate) fn session_on(&self, view: Arc<LakeView>, path: Arc<[Layer]>) -> Session {
+        self.inner.base.session(view, path, 0)
+    }
+
+    /// The lake as it is now.
+    pub(crate) fn view(&self) -> Arc<LakeView> {
+        self.inner.views.view()
+    }
+
+    /// Lets SQL make and change schemas, views and users' tables in `lake`. Without it SQL only reads.
+    #[must_use]
+    pub fn with_lake(self, lake: Lake) -> Self {
+        // There is one lake; a second call would find the first one kept.
+        self.inner.lake.set(lake).unwrap_or_default();
+        self
+    }
+
+    /// The lake to make and change things in.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] where SQL only reads.
+    pub(crate) fn lake(&self) -> Result<&Lake, Error> {
+        self.inner.lake.get().ok_or_else(|| Error::new(Kind::Unsupported, "SQL only reads here"))
+    }
+
+    /// The type that a column declared so has: in the resolution and width that tables keep.
+    pub(crate) async fn sql_type(&self, declared: &datafusion::sql::sqlparser::ast::DataType) -> Result<DataType, Error> {
+        let statement = parse(&format!("SELECT CAST(NULL AS {declared})"))?;
+        let session = self.session();
+        let plan = session.state.statement_to_plan(statement).await?;
+        Ok(crate::sql_types::stored_type(plan.schema().field(0).data_type()))
     }
 
     /// Runs `work` on the engine's threads and waits for it.
@@ -187,6 +229,14 @@ impl Engine {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         self.inner.threads.run(work).await
+    }
+
+    /// Starts `work` on the engine's threads; none where they are gone.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<tokio::task::JoinHandle<T>> {
+        self.inner.threads.spawn(work)
     }
 
     /// Says which table is unknown, and which was likely meant, before planning says it worse.
@@ -244,6 +294,11 @@ impl Engine {
             name: table.name.clone(),
             columns: columns(&view.schema),
         });
+        let views = view.views.values().map(|v| SchemaTable {
+            schema: v.view.layer.to_string(),
+            name: v.view.name.clone(),
+            columns: columns(&v.schema),
+        });
         let system = self.inner.system.schemas(&view).into_iter().map(|(name, schema)| SchemaTable {
             schema: "system".to_owned(),
             name,
@@ -253,7 +308,7 @@ impl Engine {
         let mut functions: Vec<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).collect();
         functions.sort_unstable();
         functions.dedup();
-        SchemaTree { tables: lake.chain(system).collect(), functions }
+        SchemaTree { tables: lake.chain(views).chain(system).collect(), functions }
     }
 
     /// The engine's settings.

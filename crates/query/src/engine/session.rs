@@ -1,8 +1,14 @@
-use super::{PostgresCatalog, QuerySettings, ViewSource, catalog::LakeCatalogs};
-use crate::{Error, Kind, system::SystemTables};
+use super::{
+    QuerySettings, ViewSource,
+    catalog::{LakeCatalogs, World},
+};
+use crate::{
+    Error, Kind,
+    pg_catalog::{self, PgCatalog},
+    system::SystemTables,
+};
 use arrow::datatypes::DataType;
 use datafusion::{
-    catalog::SchemaProvider,
     common::{ScalarValue, TableReference},
     execution::{
         FunctionRegistry, SessionState, SessionStateBuilder,
@@ -16,6 +22,7 @@ use datafusion::{
 };
 use datafusion_postgres::datafusion_pg_catalog::{pg_catalog::context::EmptyContextProvider, setup_pg_catalog};
 use lake::LakeView;
+use model::Layer;
 use object_store::ObjectStore;
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -42,7 +49,7 @@ pub(super) struct Base {
     memory_bytes_max: usize,
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
-    postgres: Arc<dyn SchemaProvider>,
+    postgres: Arc<PgCatalog>,
 }
 
 /// One statement's world: one view of the lake, and memory of its own.
@@ -84,7 +91,8 @@ impl Base {
 
         let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
         let context = SessionContext::new_with_state(state.with_default_features().build());
-        let postgres = install_functions(&context, views)?;
+        let postgres = Arc::new(PgCatalog::new(views, Arc::clone(&system))?);
+        install_functions(&context, &postgres)?;
         Ok(Self {
             state: context.state(),
             env,
@@ -95,14 +103,16 @@ impl Base {
         })
     }
 
-    /// A session on `view`.
-    pub(super) fn session(&self, view: Arc<LakeView>) -> Session {
-        let catalogs = Arc::new(LakeCatalogs::new(
-            Arc::clone(&view),
-            self.store.clone(),
-            Arc::clone(&self.system),
-            Arc::clone(&self.postgres),
-        ));
+    /// A session on `view`, in which names without a schema are looked for along `path`. `depth` counts the views above.
+    pub(super) fn session(self: &Arc<Self>, view: Arc<LakeView>, path: Arc<[Layer]>, depth: usize) -> Session {
+        let world = World {
+            store: self.store.clone(),
+            system: Arc::clone(&self.system),
+            postgres: Arc::clone(&self.postgres),
+            path,
+            depth,
+        };
+        let catalogs = Arc::new(LakeCatalogs::new(Arc::clone(&view), Arc::clone(self), world));
         // Each query has its own pool, so one that needs too much fails alone; the pool shares it fairly among the query's own operators.
         let three = NonZeroUsize::MIN.saturating_add(2);
         let pool = TrackConsumersPool::new(FairSpillPool::new(self.memory_bytes_max), three);
@@ -124,7 +134,7 @@ fn config(settings: &QuerySettings) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SEARCH_PATH)
         .with_create_default_catalog_and_schema(false)
-        .with_information_schema(true)
+        .with_information_schema(false)
         .with_target_partitions(settings.threads());
     let options = config.options_mut();
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
@@ -143,8 +153,8 @@ fn config(settings: &QuerySettings) -> SessionConfig {
     config
 }
 
-/// Registers what PostgreSQL clients and JSON columns need, and returns the schema `pg_catalog`.
-fn install_functions(context: &SessionContext, views: Arc<dyn ViewSource>) -> Result<Arc<dyn SchemaProvider>, Error> {
+/// Registers what PostgreSQL clients and JSON columns need.
+fn install_functions(context: &SessionContext, postgres: &Arc<PgCatalog>) -> Result<(), Error> {
     let mut state = context.state();
     datafusion_functions_json::register_all(&mut state)?;
     *context.state_ref().write() = state;
@@ -153,7 +163,8 @@ fn install_functions(context: &SessionContext, views: Arc<dyn ViewSource>) -> Re
     context.register_catalog(CATALOG, scratch);
     setup_pg_catalog(context, CATALOG, EmptyContextProvider).map_err(|e| Error::from(*e))?;
     context.register_udf(version());
-    PostgresCatalog::schema(views)
+    pg_catalog::register(context, postgres);
+    Ok(())
 }
 
 /// `version()`, in the words that drivers look for.

@@ -1,8 +1,17 @@
-use crate::{Error, Kind, engine::parse_all};
+use super::{
+    copy::{Copy, read_copy},
+    session::{Who, argument},
+    translate::{function_name, translated, with_session},
+};
+use crate::{
+    Error, Kind,
+    ddl::{Ddl, ddl_of},
+    engine::parse_all,
+};
 use datafusion::sql::{
     parser::Statement,
     resolve::resolve_table_references,
-    sqlparser::ast::{CloseCursor, Expr, FetchDirection, Ident, Set, Statement as Sql, Value},
+    sqlparser::ast::{CloseCursor, Expr, FetchDirection, Ident, SelectItem, Set, SetExpr, Statement as Sql, Value},
 };
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use std::sync::Arc;
@@ -18,8 +27,18 @@ pub(super) enum Command {
     Commit,
     /// A transaction is given up.
     Rollback,
+    /// A place in a transaction that it can go back to.
+    Savepoint(String),
     /// Back to a savepoint: the transaction goes on.
-    RollbackTo,
+    RollbackTo(String),
+    /// Something is made or changed; with the text of the statement.
+    Ddl(Arc<(Ddl, String)>),
+    /// Rows come or go in bulk.
+    Copy(Arc<Copy>),
+    /// `SELECT set_config(…)`: a variable gets a value, and the value is the answer.
+    SetConfig(String, String),
+    /// A variable, or all, get back the values they started with.
+    Reset(Option<String>),
     /// A session variable gets a value.
     Set(String, String),
     /// A session variable is asked for.
@@ -79,18 +98,23 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// All commands in a text, in order.
-    pub(super) fn read(&self, sql: &str) -> Result<Vec<Command>, Error> {
+    /// All commands in a text, in order. What depends on the session is settled here.
+    pub(super) fn read(&self, sql: &str, who: &Who) -> Result<Vec<Command>, Error> {
+        if first_word(sql).eq_ignore_ascii_case("copy") {
+            return Ok(vec![self.copy(sql, who)?]);
+        }
+        // The parser knows ALTER VIEW only with a query; a table is renamed in the same words.
+        let sql = &renamed_view(sql);
         match parse_all(sql) {
             Ok(statements) => {
                 let alone = statements.len() == 1;
                 let text = |s: &Statement| if alone { sql.trim().to_owned() } else { s.to_string() };
-                statements.into_iter().map(|s| self.command(text(&s), s)).collect()
+                statements.into_iter().map(|s| self.command(text(&s), s, who)).collect()
             }
             // The parser knows FETCH and not MOVE, which differ in nothing else.
             Err(_) if first_word(sql).eq_ignore_ascii_case("move") => {
                 let at = sql.len() - sql.trim_start().len();
-                let mut commands = self.read(&format!("{}FETCH{}", &sql[..at], &sql[at + 4..]))?;
+                let mut commands = self.read(&format!("{}FETCH{}", &sql[..at], &sql[at + 4..]), who)?;
                 if let [Command::Fetch(fetch), ..] = commands.as_mut_slice() {
                     fetch.moves = true;
                 }
@@ -104,33 +128,47 @@ impl Reader {
         }
     }
 
-    fn command(&self, sql: String, statement: Statement) -> Result<Command, Error> {
-        if let Statement::Reset(_) = statement {
-            return Ok(Command::Nothing("RESET"));
+    fn command(&self, sql: String, statement: Statement, who: &Who) -> Result<Command, Error> {
+        if let Statement::Reset(reset) = &statement {
+            let text = reset.to_string().to_lowercase();
+            let name = text.trim_start_matches("reset").trim();
+            return Ok(Command::Reset((name != "all").then(|| name.to_owned())));
         }
         if let Statement::Statement(inner) = &statement {
-            if let Some(command) = self.of_cursors(inner)? {
+            if let Some(command) = self.of_cursors(inner, who)? {
                 return Ok(command);
             }
             if let Some(command) = without_rows(inner) {
                 return Ok(command);
             }
+            if let Some(ddl) = ddl_of(inner)? {
+                return Ok(Command::Ddl(Arc::new((ddl, sql))));
+            }
         }
-        Ok(Command::Query(Arc::new(self.query(sql, statement))))
+        Ok(Command::Query(Arc::new(self.query(sql, statement, who))))
     }
 
-    fn query(&self, sql: String, statement: Statement) -> Query {
-        let translated = match &statement {
-            Statement::Statement(_) => self.translator.parse(&sql).ok().filter(|s| s.len() == 1).and_then(|mut s| s.pop()),
-            _ => None,
-        };
-        let translated = translated.map(|s| Statement::Statement(Box::new(s)));
+    fn query(&self, sql: String, mut statement: Statement, who: &Who) -> Query {
+        let mut other = None;
+        if let Statement::Statement(sql) = &mut statement {
+            with_session(sql, who);
+            other = Some(Statement::Statement(Box::new(translated(sql))));
+        }
         let catalog = asks_catalog(&statement);
-        Query { sql, plain: Some(statement), translated, catalog, lists: Vec::new() }
+        Query { sql, plain: Some(statement), translated: other, catalog, lists: Vec::new() }
+    }
+
+    /// `COPY … TO STDOUT` and `COPY … FROM STDIN`, which the engine's own parser takes for something else.
+    fn copy(&self, sql: &str, who: &Who) -> Result<Command, Error> {
+        read_copy(sql, |query| {
+            let statement = Statement::Statement(Box::new(Sql::Query(Box::new(query))));
+            Arc::new(self.query(statement.to_string(), statement, who))
+        })
+        .map(|copy| Command::Copy(Arc::new(copy)))
     }
 
     /// What opens, reads or closes a cursor.
-    fn of_cursors(&self, statement: &Sql) -> Result<Option<Command>, Error> {
+    fn of_cursors(&self, statement: &Sql, who: &Who) -> Result<Option<Command>, Error> {
         Ok(Some(match statement {
             Sql::Declare { stmts } => {
                 let [declare] = stmts.as_slice() else { return Ok(None) };
@@ -143,7 +181,7 @@ impl Reader {
                     name: identifier(name),
                     hold: declare.hold == Some(true),
                     binary: declare.binary == Some(true),
-                    query: Arc::new(self.query(query.to_string(), statement)),
+                    query: Arc::new(self.query(query.to_string(), statement, who)),
                 })
             }
             Sql::Fetch { name, direction, into: None, .. } => {
@@ -199,10 +237,11 @@ fn without_rows(statement: &Sql) -> Option<Command> {
         Sql::StartTransaction { .. } => Command::Begin,
         Sql::Commit { .. } => Command::Commit,
         Sql::Rollback { savepoint: None, .. } => Command::Rollback,
-        Sql::Rollback { .. } => Command::RollbackTo,
-        Sql::Savepoint { .. } => Command::Nothing("SAVEPOINT"),
+        Sql::Rollback { savepoint: Some(name), .. } => Command::RollbackTo(identifier(name)),
+        Sql::Savepoint { name } => Command::Savepoint(identifier(name)),
         Sql::ReleaseSavepoint { .. } => Command::Nothing("RELEASE"),
         Sql::Set(set) => variable(set),
+        Sql::Query(query) => set_config(query)?,
         Sql::ShowVariable { variable } if !variable.is_empty() => {
             let words: Vec<String> = variable.iter().map(|v| v.value.to_lowercase()).collect();
             match words.join(" ").as_str() {
@@ -215,7 +254,6 @@ fn without_rows(statement: &Sql) -> Option<Command> {
         Sql::Deallocate { name, .. } if name.value.eq_ignore_ascii_case("all") => Command::Deallocate(None),
         Sql::Deallocate { name, .. } => Command::Deallocate(Some(name.value.clone())),
         Sql::Discard { .. } => Command::Nothing("DISCARD ALL"),
-        Sql::Reset(_) => Command::Nothing("RESET"),
         Sql::LISTEN { .. } => Command::Nothing("LISTEN"),
         Sql::UNLISTEN { .. } => Command::Nothing("UNLISTEN"),
         _ => return None,
@@ -231,6 +269,34 @@ fn variable(set: &Set) -> Command {
         Set::SetTimeZone { value: zone, .. } => Command::Set("timezone".to_owned(), value(zone)),
         Set::SetNames { charset_name, .. } => Command::Set("client_encoding".to_owned(), charset_name.to_string()),
         _ => Command::Nothing("SET"),
+    }
+}
+
+/// `SELECT set_config('name', 'value', false)`, alone in its statement.
+fn set_config(query: &datafusion::sql::sqlparser::ast::Query) -> Option<Command> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice() else { return None };
+    let Expr::Function(function) = expr else { return None };
+    if function_name(expr).as_deref() != Some("set_config") || !select.from.is_empty() {
+        return None;
+    }
+    match (argument(function, 0)?, argument(function, 1)?) {
+        (Value::SingleQuotedString(name), Value::SingleQuotedString(value)) => Some(Command::SetConfig(name.to_lowercase(), value)),
+        _ => None,
+    }
+}
+
+/// `ALTER VIEW a RENAME TO b` and `ALTER VIEW a SET SCHEMA b` as they are said of tables.
+fn renamed_view(sql: &str) -> std::borrow::Cow<'_, str> {
+    let words: Vec<&str> = sql.split_whitespace().take(2).collect();
+    let [alter, view] = words.as_slice() else { return sql.into() };
+    let lower = sql.to_lowercase();
+    if !alter.eq_ignore_ascii_case("alter") || !view.eq_ignore_ascii_case("view") || lower.contains(" as ") {
+        return sql.into();
+    }
+    match lower.find("view") {
+        Some(at) => format!("{}TABLE{}", &sql[..at], &sql[at + 4..]).into(),
+        None => sql.into(),
     }
 }
 
@@ -251,7 +317,7 @@ mod tests {
     use super::*;
 
     fn read(sql: &str) -> String {
-        let commands = Reader::default().read(sql).unwrap();
+        let commands = Reader::default().read(sql, &Who::default()).unwrap();
         let show = |c: &Command| match c {
             Command::Query(q) => format!("query({}{})", q.sql, if q.catalog { " catalog" } else { "" }),
             Command::Set(name, value) => format!("set {name}={value}"),
@@ -273,7 +339,10 @@ mod tests {
             ("BEGIN; SELECT 1; COMMIT", "begin; query(SELECT 1); commit"),
             ("START TRANSACTION READ ONLY", "begin"),
             ("ROLLBACK", "rollback"),
-            ("ROLLBACK TO SAVEPOINT a", "rollbackto"),
+            ("ROLLBACK TO SAVEPOINT a", "rollbackto(\"a\")"),
+            ("SELECT set_config('Search_Path', 'x', false)", "setconfig(\"search_path\", \"x\")"),
+            ("RESET ALL", "reset(none)"),
+            ("SELECT current_schema(), current_user", "query(SELECT current_schema(), current_user)"),
             ("SET statement_timeout = '5s'", "set statement_timeout=5s"),
             ("SET TIME ZONE 'UTC'", "set timezone=UTC"),
             ("SET search_path TO gold, silver", "set search_path=gold, silver"),
@@ -304,7 +373,7 @@ mod tests {
             "DECLARE m SCROLL CURSOR FOR SELECT 1",
             "MOVE BACKWARD ALL IN m",
         ] {
-            let error = Reader::default().read(sql).unwrap_err();
+            let error = Reader::default().read(sql, &Who::default()).unwrap_err();
             assert!(error.to_string().contains("only go forward") || error.kind == Kind::Syntax, "{sql}: {error}");
         }
     }

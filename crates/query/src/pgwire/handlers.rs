@@ -5,9 +5,16 @@ use super::{
     errors::{refused, to_wire},
     params,
     planning::{Shape, plan_bound, shape},
-    session, wire,
+    copy::Copy,
+    session,
+    transaction::{Scope, Transaction},
+    wire,
 };
-use crate::{Engine, QueryRequest, QueryRunning};
+use crate::{
+    Engine, QueryRequest, QueryRunning,
+    ddl::{self, Ddl, Executor},
+    sql_types::wire_type,
+};
 use async_trait::async_trait;
 use bytes::{BufMut, BytesMut};
 use datafusion::common::ScalarValue;
@@ -93,6 +100,10 @@ impl Service {
     pub(super) fn new(engine: Engine) -> Self {
         Self { engine, reader: Reader::default(), running: Mutex::default() }
     }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
 }
 
 impl Handler {
@@ -117,7 +128,7 @@ impl Handler {
             timeout: session::statement_timeout(client.metadata()),
             ..QueryRequest::new(query.sql.clone(), "pgwire")
         };
-        let planning = Box::pin(plan_bound(self.0.engine.clone(), Arc::clone(query), values));
+        let planning = Box::pin(plan_bound(self.0.engine.clone(), Arc::clone(query), values, Scope::of(client)));
         let started = self.0.engine.start(request, planning).await.map_err(|e| to_wire(&e, &query.sql))?;
         Ok((started, running))
     }
@@ -150,8 +161,60 @@ impl Handler {
             Command::Query(query) => self.start(client, query, Vec::new(), &Format::UnifiedText, None).await.map(Response::Query),
             Command::Declare(declare) => self.declare(client, declare, Vec::new()).await,
             Command::Fetch(fetch) => self.fetch(client, fetch, &Format::UnifiedText).await,
+            other => self.without_query(client, other).await,
+        }
+    }
+
+    /// Runs a command that is no query of its own.
+    async fn without_query<C: ClientInfo>(&self, client: &mut C, command: &Command) -> PgWireResult<Response> {
+        match command {
+            Command::Ddl(statement) => self.change(client, &statement.0, &statement.1).await,
+            Command::Commit => self.commit(client).await,
+            Command::Rollback => {
+                drop(Transaction::of(client).end());
+                self.command(client, command)
+            }
             other => self.command(client, other),
         }
+    }
+
+    /// Makes or changes something: seen by this connection at once, by all others when its transaction is committed.
+    async fn change<C: ClientInfo>(&self, client: &mut C, ddl: &Ddl, sql: &str) -> PgWireResult<Response> {
+        let failed = |e: crate::Error| to_wire(&e, sql);
+        let engine = &self.0.engine;
+        let lake = engine.lake().map_err(failed)?;
+        let id = uuid::Uuid::new_v4().to_string();
+        let _running = self.running(client, id.clone());
+        let Scope { mut changes, path } = Scope::of(client);
+        let timeout = session::statement_timeout(client.metadata());
+        let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id };
+        let done = executor.run(ddl.clone()).await.map_err(failed)?;
+        if client.transaction_status() == TransactionStatus::Transaction {
+            Transaction::of(client).set(changes);
+        } else {
+            ddl::commit(lake, changes).await.map_err(failed)?;
+        }
+        let tag = match (done.rows, done.skipped) {
+            // Where IF NOT EXISTS found the table, PostgreSQL says this instead of a count.
+            (_, true) if done.tag == "SELECT" => Tag::new("CREATE TABLE AS"),
+            (Some(rows), _) => Tag::new(done.tag).with_rows(usize::try_from(rows).unwrap_or(usize::MAX)),
+            (None, _) => Tag::new(done.tag),
+        };
+        Ok(Response::Execution(tag))
+    }
+
+    /// Ends a transaction and makes what it changed durable and visible, all at once.
+    async fn commit<C: ClientInfo>(&self, client: &mut C) -> PgWireResult<Response> {
+        let changes = Transaction::of(client).end();
+        if client.transaction_status() != TransactionStatus::Error && !changes.is_empty() {
+            let lake = self.0.engine.lake().map_err(|e| to_wire(&e, ""))?;
+            if let Err(error) = ddl::commit(lake, changes).await {
+                // The transaction is over all the same.
+                client.set_transaction_status(TransactionStatus::Idle);
+                return Err(to_wire(&error, ""));
+            }
+        }
+        self.command(client, &Command::Commit)
     }
 
     /// Runs a command that returns no rows of the lake.
@@ -161,7 +224,27 @@ impl Handler {
             Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
             Command::Commit => Response::TransactionEnd(Tag::new(if failed { "ROLLBACK" } else { "COMMIT" })),
             Command::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
-            Command::RollbackTo => Response::TransactionStart(Tag::new("ROLLBACK")),
+            Command::Savepoint(name) => {
+                if client.transaction_status() != TransactionStatus::Transaction {
+                    return Err(refused("25P01", "SAVEPOINT can only be used in transaction blocks"));
+                }
+                Transaction::of(client).savepoint(name);
+                Response::Execution(Tag::new("SAVEPOINT"))
+            }
+            Command::RollbackTo(name) => {
+                if !Transaction::of(client).back_to(name) {
+                    return Err(refused("3B001", format!("savepoint \"{name}\" does not exist")));
+                }
+                Response::TransactionStart(Tag::new("ROLLBACK"))
+            }
+            Command::SetConfig(name, value) => {
+                session::set(client, name, value)?;
+                Response::Query(one_text("set_config", value))
+            }
+            Command::Reset(name) => {
+                session::reset(client, name.as_deref());
+                Response::Execution(Tag::new("RESET"))
+            }
             Command::Set(name, value) => {
                 session::set(client, name, value)?;
                 Response::Execution(Tag::new("SET"))
@@ -177,16 +260,33 @@ impl Handler {
                 }
                 Response::Execution(Tag::new("CLOSE CURSOR"))
             }
-            Command::Query(_) | Command::Declare(_) | Command::Fetch(_) => {
+            Command::Query(_) | Command::Declare(_) | Command::Fetch(_) | Command::Ddl(_) | Command::Copy(_) => {
                 return Err(refused("XX000", "a query is not a command"));
             }
         })
     }
 }
 
+impl Handler {
+    /// Runs a COPY. Says whether rows are awaited now.
+    async fn copy<C>(&self, client: &mut C, copy: &Copy, extended: bool) -> PgWireResult<bool>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        match copy {
+            Copy::Out { query, form } => self.copy_out(client, query, form).await.map(|()| false),
+            Copy::In { table, columns, form, sql } => {
+                self.copy_in(client, (table, columns, form, sql), extended).await.map(|()| true)
+            }
+        }
+    }
+}
+
 /// In a failed transaction only its end is accepted, as in PostgreSQL: clients rely on being told.
 fn check_transaction<C: ClientInfo + ?Sized>(client: &C, command: &Command) -> PgWireResult<()> {
-    let ends = matches!(command, Command::Commit | Command::Rollback | Command::RollbackTo);
+    let ends = matches!(command, Command::Commit | Command::Rollback | Command::RollbackTo(_));
     if client.transaction_status() == TransactionStatus::Error && !ends {
         return Err(refused("25P02", "current transaction is aborted, commands ignored until end of transaction block"));
     }
@@ -264,12 +364,18 @@ impl SimpleQueryHandler for Handler {
         client.set_state(PgWireConnectionState::QueryInProgress);
         let empty = query.query.chars().all(|c| c == ';' || c.is_whitespace());
         let commands =
-            if empty { Vec::new() } else { self.0.reader.read(&query.query).map_err(|e| to_wire(&e, &query.query))? };
+            if empty { Vec::new() } else { self.0.reader.read(&query.query, &session::Who::of(client)).map_err(|e| to_wire(&e, &query.query))? };
         if commands.is_empty() {
             client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
         for command in &commands {
             check_transaction(client, command)?;
+            if let Command::Copy(copy) = command {
+                if self.copy(client, copy, false).await? {
+                    return Ok(());
+                }
+                continue;
+            }
             let response = self.answer(client, command).await?;
             forget(client, command);
             send(client, response).await?;
@@ -287,7 +393,7 @@ impl SimpleQueryHandler for Handler {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let mut responses = Vec::new();
-        for command in self.0.reader.read(query).map_err(|e| to_wire(&e, query))? {
+        for command in self.0.reader.read(query, &session::Who::of(client)).map_err(|e| to_wire(&e, query))? {
             responses.push(self.answer(client, &command).await?);
         }
         Ok(responses)
@@ -320,7 +426,7 @@ impl QueryParser for Handler {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let mut commands = self.0.reader.read(sql).map_err(|e| to_wire(&e, sql))?;
+        let mut commands = self.0.reader.read(sql, &session::Who::of(client)).map_err(|e| to_wire(&e, sql))?;
         let Some(command) = commands.pop() else { return Ok(None) };
         if !commands.is_empty() {
             return Err(refused("42601", "cannot insert multiple commands into a prepared statement"));
@@ -336,7 +442,7 @@ impl QueryParser for Handler {
         let mut binary = false;
         let shape = match &command {
             Command::Query(query) | Command::Declare(Declare { query, .. }) => {
-                Some(shape(&self.0.engine, Arc::clone(query)).await.map_err(|e| to_wire(&e, sql))?)
+                Some(shape(&self.0.engine, Arc::clone(query), Scope::of(client)).await.map_err(|e| to_wire(&e, sql))?)
             }
             Command::Fetch(Fetch { name, moves: false, .. }) => {
                 let cursor = Cursors::of(client).get(name)?;
@@ -351,7 +457,7 @@ impl QueryParser for Handler {
     fn get_parameter_types(&self, statement: &PreparedStatement) -> PgWireResult<Vec<Type>> {
         let Some(shape) = &statement.shape else { return Ok(Vec::new()) };
         let field = |t: &Option<arrow::datatypes::DataType>| match t {
-            Some(data_type) => wire::wire_type(&Arc::new(arrow::datatypes::Field::new("", data_type.clone(), true))),
+            Some(data_type) => wire_type(&Arc::new(arrow::datatypes::Field::new("", data_type.clone(), true))),
             None => Type::TEXT,
         };
         Ok(shape.params.iter().map(field).collect())
@@ -360,6 +466,9 @@ impl QueryParser for Handler {
     fn get_result_schema(&self, statement: &PreparedStatement, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
         let formats = |i| format.map_or(FieldFormat::Text, |f| format_of(f, i));
         Ok(match (&statement.command, &statement.shape) {
+            (Command::SetConfig(..), _) => {
+                vec![FieldInfo::new("set_config".to_owned(), None, None, Type::TEXT, FieldFormat::Text)]
+            }
             (Command::Show(name), _) => vec![FieldInfo::new(name.clone(), None, None, Type::TEXT, FieldFormat::Text)],
             (Command::Declare(_), _) => Vec::new(),
             (_, Some(shape)) if statement.binary => wire::describe(&shape.schema, |_| FieldFormat::Binary),
@@ -425,6 +534,13 @@ impl ExtendedQueryHandler for Handler {
         if matches!(*state, PortalExecutionState::Initial) {
             let command = &portal.statement.statement.command;
             check_transaction(client, command)?;
+            if let Command::Copy(copy) = command {
+                *state = PortalExecutionState::Finished;
+                if !self.copy(client, copy, true).await? {
+                    client.set_state(PgWireConnectionState::ReadyForQuery);
+                }
+                return Ok(());
+            }
             let response = ExtendedQueryHandler::do_query(self, client, &portal, 0).await?;
             forget(client, command);
             match response {
@@ -469,7 +585,7 @@ impl ExtendedQueryHandler for Handler {
         let (query, shape) = match (&statement.command, &statement.shape) {
             (Command::Fetch(fetch), _) => return self.fetch(client, fetch, &portal.result_column_format).await,
             (Command::Query(query) | Command::Declare(Declare { query, .. }), Some(shape)) => (query, shape),
-            (other, _) => return self.command(client, other),
+            (other, _) => return self.without_query(client, other).await,
         };
         let told = self.get_parameter_types(statement)?;
         let given = &portal.statement.parameter_types;

@@ -95,7 +95,7 @@ pub(super) fn arrow_type(wire: &Type) -> Option<DataType> {
     })
 }
 
-fn from_text(bytes: &[u8], wire: &Type, needs: Option<&DataType>) -> Option<ScalarValue> {
+pub(super) fn from_text(bytes: &[u8], wire: &Type, needs: Option<&DataType>) -> Option<ScalarValue> {
     let text = std::str::from_utf8(bytes).ok()?;
     let target = needs.cloned().or_else(|| arrow_type(wire)).unwrap_or(DataType::Utf8);
     match &target {
@@ -182,7 +182,7 @@ fn list_scalar(values: ArrayRef) -> ScalarValue {
     ScalarValue::List(Arc::new(ListArray::new(field, offsets, values, None)))
 }
 
-fn from_binary(mut bytes: &[u8], wire: &Type) -> Option<ScalarValue> {
+pub(super) fn from_binary(mut bytes: &[u8], wire: &Type) -> Option<ScalarValue> {
     let has = |n: usize| (bytes.len() == n).then_some(());
     Some(match *wire {
         Type::BOOL => has(1).map(|()| ScalarValue::Boolean(Some(bytes[0] != 0)))?,

@@ -1,4 +1,4 @@
-use super::command::Query;
+use super::{command::Query, transaction::Scope};
 use crate::{
     Engine, Error, Kind,
     engine::{Prepared, with_params},
@@ -17,31 +17,31 @@ pub(super) struct Shape {
 
 /// Plans a query against the lake as it is now: as written first, translated where that fails, or the other way round where it asks for
 /// PostgreSQL's own catalog. If neither works, the error is that of the text as written.
-pub(super) async fn plan(engine: &Engine, query: &Query) -> Result<Prepared, Error> {
+pub(super) async fn plan(engine: &Engine, query: &Query, scope: &Scope) -> Result<Prepared, Error> {
     let (first, second) = if query.catalog { (&query.translated, &query.plain) } else { (&query.plain, &query.translated) };
-    let error = match attempt(engine, first.as_ref()).await {
+    let error = match attempt(engine, first.as_ref(), scope).await {
         Ok(prepared) => return Ok(prepared),
         Err(error) if matches!(error.kind, Kind::Storage | Kind::Memory) => return Err(error),
         Err(error) => error,
     };
-    match attempt(engine, second.as_ref()).await {
+    match attempt(engine, second.as_ref(), scope).await {
         Ok(prepared) => Ok(prepared),
         Err(other) if query.catalog && query.plain.is_some() => Err(other),
         Err(_) => Err(error),
     }
 }
 
-async fn attempt(engine: &Engine, statement: Option<&Statement>) -> Result<Prepared, Error> {
+async fn attempt(engine: &Engine, statement: Option<&Statement>, scope: &Scope) -> Result<Prepared, Error> {
     let statement = statement.cloned().ok_or_else(|| Error::new(Kind::Syntax, "the statement can't be read"))?;
-    engine.plan(engine.session(), statement).await
+    engine.plan(scope.session(engine), statement).await
 }
 
 /// Columns and parameters of a query.
-pub(super) async fn shape(engine: &Engine, query: Arc<Query>) -> Result<Shape, Error> {
+pub(super) async fn shape(engine: &Engine, query: Arc<Query>, scope: Scope) -> Result<Shape, Error> {
     let own = engine.clone();
     engine
         .on_threads(async move {
-            let prepared = plan(&own, &query).await?;
+            let prepared = plan(&own, &query, &scope).await?;
             let mut params = param_types(&prepared.plan)?;
             for number in &query.lists {
                 if let Some(place) = params.get_mut(number - 1) {
@@ -64,8 +64,13 @@ fn param_types(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>, Error> {
 }
 
 /// Plans a query with its parameters in place.
-pub(super) async fn plan_bound(engine: Engine, query: Arc<Query>, values: Vec<ScalarValue>) -> Result<Prepared, Error> {
-    let prepared = plan(&engine, &query).await?;
+pub(super) async fn plan_bound(
+    engine: Engine,
+    query: Arc<Query>,
+    values: Vec<ScalarValue>,
+    scope: Scope,
+) -> Result<Prepared, Error> {
+    let prepared = plan(&engine, &query, &scope).await?;
     if values.is_empty() {
         return Ok(prepared);
     }

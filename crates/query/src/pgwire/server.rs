@@ -6,6 +6,7 @@ use datafusion_postgres::pgwire::{
         ClientInfo, PgWireServerHandlers,
         auth::{StartupHandler, noop::NoopStartupHandler},
         cancel::CancelHandler,
+        copy::CopyHandler,
         query::{ExtendedQueryHandler, SimpleQueryHandler},
     },
     error::{ErrorInfo, PgWireError, PgWireResult},
@@ -73,6 +74,10 @@ impl PgWireServerHandlers for Connection {
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
         Arc::clone(&self.startup)
+    }
+
+    fn copy_handler(&self) -> Arc<impl CopyHandler> {
+        Arc::new(self.service.clone())
     }
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {

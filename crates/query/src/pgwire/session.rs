@@ -1,22 +1,33 @@
-use super::errors::refused;
+use super::{
+    errors::refused,
+    translate::{function_name, text},
+};
+use crate::pg_catalog::name_parts;
+use datafusion::sql::sqlparser::ast::{Array, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
 use datafusion_postgres::pgwire::{api::ClientInfo, error::PgWireResult};
-use std::{collections::HashMap, time::Duration};
+use model::Layer;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Prefix of the keys under which session variables are kept among what the client told at its start.
 const PREFIX: &str = "lakebox.set.";
 
 /// Variables that every session has, with the values they start with.
-const DEFAULTS: [(&str, &str); 17] = [
+const DEFAULTS: [(&str, &str); 24] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
     ("client_encoding", "UTF8"),
     ("client_min_messages", "notice"),
     ("datestyle", "ISO, MDY"),
     ("default_transaction_isolation", "read committed"),
-    ("default_transaction_read_only", "on"),
+    ("default_transaction_deferrable", "off"),
+    ("default_transaction_read_only", "off"),
     ("extra_float_digits", "1"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("integer_datetimes", "on"),
     ("intervalstyle", "postgres"),
+    ("is_superuser", "off"),
     ("lock_timeout", "0"),
+    ("max_index_keys", "32"),
     ("max_identifier_length", "63"),
     ("search_path", "gold, silver"),
     ("server_encoding", "UTF8"),
@@ -24,6 +35,8 @@ const DEFAULTS: [(&str, &str); 17] = [
     ("statement_timeout", "0"),
     ("timezone", "UTC"),
     ("transaction_isolation", "read committed"),
+    ("transaction_read_only", "off"),
+    ("work_mem", "4MB"),
 ];
 
 /// Sets a session variable. Unknown ones are kept too: drivers set what they like.
@@ -57,6 +70,88 @@ pub(super) fn get(metadata: &HashMap<String, String>, name: &str) -> PgWireResul
     }
     let known = DEFAULTS.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
     known.ok_or_else(|| refused("42704", format!("unrecognized configuration parameter \"{name}\"")))
+}
+
+/// Forgets the value of a variable, or of all.
+pub(super) fn reset<C: ClientInfo + ?Sized>(client: &mut C, name: Option<&str>) {
+    client.metadata_mut().retain(|key, _| match (key.strip_prefix(PREFIX), name) {
+        (Some(key), Some(name)) => key != name,
+        (Some(_), None) => false,
+        (None, _) => true,
+    });
+}
+
+/// The schemas in which names without one are looked for. `public`, which every client knows, stands for gold and silver.
+pub(super) fn path(metadata: &HashMap<String, String>) -> Arc<[Layer]> {
+    let written = get(metadata, "search_path").unwrap_or_default();
+    let mut path: Vec<Layer> = Vec::new();
+    for name in written.split(',').map(name_parts).filter_map(|mut parts| parts.pop()) {
+        let layers = if name == "public" { vec![Layer::Gold, Layer::Silver] } else { name.parse().into_iter().collect() };
+        path.extend(layers);
+    }
+    if path.is_empty() {
+        path = vec![Layer::Gold, Layer::Silver];
+    }
+    path.into()
+}
+
+/// What functions say of a session.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Who {
+    user: String,
+    pid: i32,
+    path: Vec<Layer>,
+    metadata: HashMap<String, String>,
+}
+
+impl Who {
+    /// Who is connected.
+    pub(super) fn of<C: ClientInfo + ?Sized>(client: &C) -> Self {
+        let metadata = client.metadata().clone();
+        Self {
+            user: metadata.get("user").cloned().unwrap_or_default(),
+            pid: client.pid_and_secret_key().0,
+            path: path(&metadata).to_vec(),
+            metadata,
+        }
+    }
+
+    /// The value of a function that asks for the session; none for other expressions.
+    pub(super) fn value_of(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Function(function) = expr else { return None };
+        let names = || self.path.iter().map(|l| text(l.as_str())).collect::<Vec<_>>();
+        Some(match function_name(expr)?.as_str() {
+            "current_user" | "session_user" | "user" | "current_role" => text(self.user.clone()),
+            "current_schema" => text(self.path.first()?.as_str()),
+            "current_schemas" => {
+                let implicit = argument(function, 0).is_some_and(|a| matches!(a, Value::Boolean(true)));
+                let mut elem = names();
+                if implicit {
+                    elem.insert(0, text("pg_catalog"));
+                }
+                Expr::Array(Array { elem, named: true })
+            }
+            "pg_backend_pid" => Expr::Value(Value::Number(self.pid.to_string(), false).into()),
+            "current_setting" => {
+                let Value::SingleQuotedString(name) = argument(function, 0)? else { return None };
+                match get(&self.metadata, &name.to_lowercase()) {
+                    Ok(value) => text(value),
+                    Err(_) if matches!(argument(function, 1), Some(Value::Boolean(true))) => Expr::Value(Value::Null.into()),
+                    Err(_) => return None,
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A literal among a function's arguments.
+pub(super) fn argument(function: &Function, at: usize) -> Option<Value> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.get(at)? {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) => Some(value.value.clone()),
+        _ => None,
+    }
 }
 
 /// How long a statement may take; none for as long as the server allows.

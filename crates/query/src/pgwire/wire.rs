@@ -1,5 +1,8 @@
 use super::numeric;
-use crate::encode::{Cell, Style, text_cell};
+use crate::{
+    encode::{Cell, Style, text_cell},
+    sql_types::{type_modifier, wire_type},
+};
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::cast,
@@ -9,26 +12,18 @@ use arrow::{
     },
 };
 use bytes::{BufMut, BytesMut};
-use datafusion_postgres::{
-    arrow_pg::datatypes::field_into_pg_type,
-    pgwire::{
-        api::{
-            Type,
-            results::{FieldFormat, FieldInfo},
-        },
-        messages::data::DataRow,
+use datafusion_postgres::pgwire::{
+    api::{
+        Type,
+        results::{FieldFormat, FieldInfo},
     },
+    messages::data::DataRow,
 };
 use std::sync::Arc;
 
 /// Days and microseconds from 1970 to 2000, where PostgreSQL counts from.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_US: i64 = 946_684_800_000_000;
-
-/// PostgreSQL's type for a column; text for what it has no type for.
-pub(super) fn wire_type(field: &Arc<Field>) -> Type {
-    field_into_pg_type(field).ok().filter(|t| *t != Type::UNKNOWN).unwrap_or(Type::TEXT)
-}
 
 /// How columns are described to the client. `formats` yields the format asked for at each place.
 pub(super) fn describe(schema: &Schema, formats: impl Fn(usize) -> FieldFormat) -> Vec<FieldInfo> {
@@ -42,11 +37,7 @@ pub(super) fn describe(schema: &Schema, formats: impl Fn(usize) -> FieldFormat) 
             Type::INTERVAL => 16,
             _ => -1,
         };
-        // Precision and scale travel in the modifier; without it clients show as many digits as they like.
-        let modifier = match field.data_type() {
-            DataType::Decimal128(p, s) if *s >= 0 => ((i32::from(*p) << 16) | i32::from(*s)) + 4,
-            _ => -1,
-        };
+        let modifier = type_modifier(field.data_type());
         FieldInfo::new(field.name().clone(), None, None, wire, formats(i)).with_type_size(size).with_type_modifier(modifier)
     };
     schema.fields().iter().enumerate().map(describe).collect()

@@ -135,7 +135,7 @@ pub(crate) fn model_error(model: &ModelStatus) -> String {
 fn lineage(app: &App, table: &LakeTable) -> (Vec<String>, Vec<String>) {
     let (mut upstream, mut downstream) = (Vec::new(), Vec::new());
     let silver = LakeTable::new(Layer::Silver, table.name.clone());
-    match table.layer {
+    match &table.layer {
         Layer::Bronze => {
             upstream.extend(source_of(app, &table.name));
             if app.lake.info(&silver).is_some() {
@@ -143,7 +143,7 @@ fn lineage(app: &App, table: &LakeTable) -> (Vec<String>, Vec<String>) {
             }
         }
         Layer::Silver => upstream.push(LakeTable::new(Layer::Bronze, table.name.clone()).to_string()),
-        Layer::Gold => {}
+        Layer::Gold | Layer::Named(_) => {}
     }
     for model in app.models.status() {
         let gold = LakeTable::new(Layer::Gold, model.name.clone());

@@ -1,0 +1,9 @@
+//! What SQL makes and changes: schemas, views, and tables in the schemas that users made.
+
+mod execute;
+mod rows;
+mod statement;
+
+pub(crate) use execute::{Executor, commit, lake_error};
+pub(crate) use rows::{fitted, places};
+pub(crate) use statement::{Ddl, ObjectPath, ddl_of, identifier, path_of};
