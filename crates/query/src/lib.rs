@@ -2,6 +2,7 @@
 //!
 //! The only crate that knows DataFusion. It only ever reads: it writes no table, moves no cursor and keeps nothing on disk but spilled data.
 
+mod access;
 mod ddl;
 mod encode;
 mod engine;
@@ -18,6 +19,7 @@ pub use engine::{
     ViewSource,
 };
 pub use error::{Error, Kind};
-pub use pgwire::serve_pgwire;
+pub use access::Users;
+pub use pgwire::{Access, serve_pgwire};
 pub use sql_types::sql_type_name;
 pub use system::{SystemTable, from_rows, pipelines, snapshots};

@@ -33,7 +33,6 @@ pub(crate) const OWNER: &str = "postgres";
 
 /// What all statements share: PostgreSQL's own rows, and the numbers that objects of the lake were given.
 pub(crate) struct PgCatalog {
-    statics: Arc<PgCatalogStaticTables>,
     /// The library's tables, for those that say nothing of the lake.
     library: PgCatalogSchemaProvider<NoLake, EmptyContextProvider>,
     pub(crate) oids: Oids,
@@ -56,7 +55,7 @@ impl PgCatalog {
         let statics = Arc::new(PgCatalogStaticTables::try_new()?);
         let library = PgCatalogSchemaProvider::try_new(NoLake, Arc::clone(&statics), EmptyContextProvider)?;
         let types = lookup::Types::read(&statics);
-        Ok(Self { statics, library, oids: Oids::default(), views, system, types })
+        Ok(Self { library, oids: Oids::default(), views, system, types })
     }
 
     /// What the lake holds now, for functions that look numbers and names up.

@@ -15,8 +15,6 @@ pub(crate) enum Object {
     Index(String, String),
     /// The primary key of a table.
     Constraint(String, String),
-    /// A user.
-    Role(String),
 }
 
 /// Numbers of objects. Clients ask for a number in one statement and use it in the next, so a number stays with its name while the process lives.
@@ -73,7 +71,6 @@ fn fixed(object: &Object) -> Option<i32> {
             "information_schema" => Some(13_000),
             _ => None,
         },
-        Object::Role(name) if name == super::OWNER => Some(10),
         Object::Relation(schema, name) if schema == "pg_catalog" => match name.as_str() {
             "pg_type" => Some(1247),
             "pg_attribute" => Some(1249),

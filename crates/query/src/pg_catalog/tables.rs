@@ -3,7 +3,7 @@ use super::{
     relations::{self, Relation, RelationKind, type_of},
     rows::{bools, filled, floats, ints, longs, nulls, numbers, plain, shorts, table, texts},
 };
-use crate::engine::{CATALOG, PG_CATALOG, SERVER_VERSION, SYSTEM};
+use crate::engine::{CATALOG, PG_CATALOG, SYSTEM};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::{catalog::TableProvider, error::Result};
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::PgCatalogTable;
@@ -55,7 +55,7 @@ pub(super) fn own(catalog: &PgCatalog, view: &LakeView, name: &str) -> Made {
         "pg_roles" | "pg_authid" => roles(catalog),
         "pg_user" | "pg_shadow" => users(),
         // These describe PostgreSQL's own tables, of which there are none here.
-        "pg_attrdef" | "pg_depend" | "pg_init_privs" | "pg_rewrite" | "pg_statistic" | "pg_shdepend" => empty_like(catalog, name),
+        "pg_attrdef" | "pg_collation" | "pg_depend" | "pg_init_privs" | "pg_rewrite" | "pg_statistic" | "pg_shdepend" => empty_like(catalog, name),
         _ => no_rows(name),
     }
 }

@@ -227,6 +227,10 @@ fn first_word(sql: &str) -> &str {
 
 /// Whether a statement reads PostgreSQL's own catalog.
 fn asks_catalog(statement: &Statement) -> bool {
+    let text = statement.to_string().to_lowercase();
+    if ["regclass", "regtype", "regproc", "regnamespace", "regrole", "pg_catalog."].iter().any(|word| text.contains(word)) {
+        return true;
+    }
     resolve_table_references(statement, true)
         .is_ok_and(|(tables, _)| tables.iter().any(|t| t.schema() == Some("pg_catalog") || t.table().starts_with("pg_")))
 }

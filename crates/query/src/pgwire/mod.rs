@@ -17,4 +17,4 @@ mod transaction;
 mod translate;
 mod wire;
 
-pub use server::serve_pgwire;
+pub use server::{Access, serve_pgwire};

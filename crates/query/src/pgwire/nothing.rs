@@ -10,6 +10,8 @@ use std::ops::ControlFlow;
 /// Tables about what lakebox has not.
 const EMPTY: &[&str] = &[
     "pg_attrdef",
+    // Every column has the default collation, and that one has no name worth telling.
+    "pg_collation",
     "pg_cursors",
     "pg_default_acl",
     "pg_depend",

@@ -26,8 +26,10 @@ pub(super) async fn plan(engine: &Engine, query: &Query, scope: &Scope) -> Resul
     };
     match attempt(engine, second.as_ref(), scope).await {
         Ok(prepared) => Ok(prepared),
-        Err(other) if query.catalog && query.plain.is_some() => Err(other),
-        Err(_) => Err(error),
+        Err(other) => {
+            tracing::debug!(sql = query.sql, "a statement can't be planned as written ({error}) nor in other words ({other})");
+            Err(if query.catalog && other.line.is_some() && other.kind == error.kind { other } else { error })
+        }
     }
 }
 

@@ -1,32 +1,53 @@
 use super::handlers::{Handler, Service};
-use crate::{Engine, Error, Kind};
+use crate::{Engine, Error, Kind, Users, engine::SERVER_VERSION};
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::{
     api::{
-        ClientInfo, PgWireServerHandlers,
-        auth::{StartupHandler, noop::NoopStartupHandler},
+        ClientInfo, PgWireServerHandlers, PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
+        auth::{
+            AuthSource, DefaultServerParameterProvider, LoginInfo, Password, ServerParameterProvider, StartupHandler,
+            finish_authentication, protocol_negotiation,
+            sasl::{SASLAuthStartupHandler, scram::ScramAuth},
+            save_startup_parameters_to_metadata,
+        },
         cancel::CancelHandler,
         copy::CopyHandler,
         query::{ExtendedQueryHandler, SimpleQueryHandler},
     },
     error::{ErrorInfo, PgWireError, PgWireResult},
     messages::{PgWireBackendMessage, PgWireFrontendMessage},
-    tokio::process_socket,
+    tokio::{TlsAcceptor, process_socket},
 };
 use futures::Sink;
 use runtime::CancellationToken;
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::HashMap, fmt::Debug, sync::Arc};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+
+/// How connections are let in.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// Who may connect; whoever can where there are none.
+    pub users: Users,
+    /// The certificate to encrypt with; connections are plain without it.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("users", &self.users).field("tls", &self.tls.is_some()).finish()
+    }
+}
 
 /// Serves the engine over the PostgreSQL wire protocol until `cancel`; connections that are open then are closed.
 ///
-/// Anyone who can connect may read everything: bind it to loopback or put something in front.
+/// Without users, anyone who can connect may read everything: bind it to loopback then.
 ///
 /// # Errors
 /// [`Kind::Internal`] where the listener itself fails.
-pub async fn serve_pgwire(engine: Engine, listener: TcpListener, cancel: CancellationToken) -> Result<(), Error> {
+pub async fn serve_pgwire(engine: Engine, listener: TcpListener, access: Access, cancel: CancellationToken) -> Result<(), Error> {
     let places = Arc::new(Semaphore::new(engine.settings().connections_max));
     let service = Handler(Arc::new(Service::new(engine)));
+    let tls = access.tls.map(TlsAcceptor::from);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -48,9 +69,11 @@ pub async fn serve_pgwire(engine: Engine, listener: TcpListener, cancel: Cancell
             }
         };
         let place = Arc::clone(&places).try_acquire_owned().ok();
-        let handlers = Arc::new(Connection { service: service.clone(), startup: Arc::new(Startup { full: place.is_none() }) });
+        let door = if place.is_none() { Door::Full } else { Door::for_users(&access.users) };
+        let handlers = Arc::new(Connection { service: service.clone(), door: Arc::new(door) });
+        let tls = tls.clone();
         connections.spawn(async move {
-            if let Err(error) = process_socket(socket, None, handlers).await {
+            if let Err(error) = process_socket(socket, tls, handlers).await {
                 tracing::debug!(%from, %error, "a PostgreSQL connection ended");
             }
             drop(place);
@@ -60,7 +83,7 @@ pub async fn serve_pgwire(engine: Engine, listener: TcpListener, cancel: Cancell
 
 struct Connection {
     service: Handler,
-    startup: Arc<Startup>,
+    door: Arc<Door>,
 }
 
 impl PgWireServerHandlers for Connection {
@@ -73,7 +96,7 @@ impl PgWireServerHandlers for Connection {
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        Arc::clone(&self.startup)
+        Arc::clone(&self.door)
     }
 
     fn copy_handler(&self) -> Arc<impl CopyHandler> {
@@ -85,23 +108,75 @@ impl PgWireServerHandlers for Connection {
     }
 }
 
-/// Lets everyone in while there are places.
-struct Startup {
-    full: bool,
+/// How one connection is let in.
+enum Door {
+    /// There is no place: whoever comes is told so.
+    Full,
+    /// Everyone may pass.
+    Open,
+    /// Users prove that they know their password (SCRAM-SHA-256, RFC 7677), without sending it.
+    Locked(Box<SASLAuthStartupHandler<Parameters>>),
+}
+
+impl Door {
+    fn for_users(users: &Users) -> Self {
+        if users.is_open() {
+            return Self::Open;
+        }
+        let scram = ScramAuth::new(Arc::new(Passwords(users.clone())));
+        Self::Locked(Box::new(SASLAuthStartupHandler::new(Arc::new(Parameters)).with_scram(scram)))
+    }
+}
+
+/// What the server says of itself when a connection begins.
+#[derive(Debug)]
+struct Parameters;
+
+impl ServerParameterProvider for Parameters {
+    fn server_parameters<C: ClientInfo>(&self, client: &C) -> Option<HashMap<String, String>> {
+        let mut parameters = DefaultServerParameterProvider::default().server_parameters(client)?;
+        for (name, value) in [("server_version", SERVER_VERSION), ("search_path", "gold, silver"), ("is_superuser", "off")] {
+            parameters.insert(name.to_owned(), value.to_owned());
+        }
+        parameters.insert("TimeZone".to_owned(), "UTC".to_owned());
+        Some(parameters)
+    }
+}
+
+#[derive(Debug)]
+struct Passwords(Users);
+
+#[async_trait]
+impl AuthSource for Passwords {
+    async fn get_password(&self, login: &LoginInfo) -> PgWireResult<Password> {
+        let verifier = self.0.verifier(login.user().unwrap_or_default());
+        Ok(Password::new(Some(verifier.salt), verifier.salted))
+    }
 }
 
 #[async_trait]
-impl NoopStartupHandler for Startup {
-    async fn post_startup<C>(&self, _: &mut C, _: PgWireFrontendMessage) -> PgWireResult<()>
+impl StartupHandler for Door {
+    async fn on_startup<C>(&self, client: &mut C, message: PgWireFrontendMessage) -> PgWireResult<()>
     where
-        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        if !self.full {
-            return Ok(());
+        match (self, message) {
+            (Self::Full, PgWireFrontendMessage::Startup(_)) => {
+                let info =
+                    ErrorInfo::new("FATAL".to_owned(), "53300".to_owned(), "sorry, too many clients already".to_owned());
+                Err(PgWireError::UserError(Box::new(info)))
+            }
+            (Self::Open, PgWireFrontendMessage::Startup(startup)) => {
+                protocol_negotiation(client, &startup).await?;
+                save_startup_parameters_to_metadata(client, &startup);
+                let (pid, key) = RandomPidSecretKeyGenerator::default().generate(client);
+                client.set_pid_and_secret_key(pid, key);
+                finish_authentication(client, &Parameters).await
+            }
+            (Self::Locked(scram), message) => scram.on_startup(client, message).await,
+            _ => Ok(()),
         }
-        let info = ErrorInfo::new("FATAL".to_owned(), "53300".to_owned(), "sorry, too many clients already".to_owned());
-        Err(PgWireError::UserError(Box::new(info)))
     }
 }
