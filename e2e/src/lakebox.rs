@@ -14,6 +14,7 @@ pub struct Project {
     dir: TempDir,
     http: u16,
     pgwire: u16,
+    flight: u16,
     disk: Option<Disk>,
 }
 
@@ -33,12 +34,21 @@ impl Project {
     /// # Errors
     /// When the disk refuses.
     pub fn new(body: &str) -> Result<Self> {
+        Self::with_server(body, "")
+    }
+
+    /// As [`Self::new`], with more settings of the server: `, users: […]`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn with_server(body: &str, server: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("lakebox-e2e").tempdir()?;
-        let (http, pgwire) = (free_port()?, free_port()?);
+        let (http, pgwire, flight) = (free_port()?, free_port()?, free_port()?);
         std::fs::create_dir_all(dir.path().join("models"))?;
-        let text = format!("{body}\nserver: {{ http: \"127.0.0.1:{http}\", pgwire: \"127.0.0.1:{pgwire}\" }}\n");
+        let ports = format!("http: \"127.0.0.1:{http}\", pgwire: \"127.0.0.1:{pgwire}\", flight: \"127.0.0.1:{flight}\"");
+        let text = format!("{body}\nserver: {{ {ports}{server} }}\n");
         std::fs::write(dir.path().join("lakebox.yaml"), text)?;
-        Ok(Self { dir, http, pgwire, disk: None })
+        Ok(Self { dir, http, pgwire, flight, disk: None })
     }
 
     /// Puts the folder `folder` of the project on a disk of its own of so many megabytes. The disk begins and ends with each server and is seen
@@ -52,6 +62,11 @@ impl Project {
         Ok(self.disk.is_some())
     }
 
+    /// Flight SQL's port.
+    pub fn flight_port(&self) -> u16 {
+        self.flight
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -62,9 +77,11 @@ impl Project {
     /// # Errors
     /// When the disk refuses.
     pub fn moved(&self) -> Result<Elsewhere<'_>> {
-        let (http, pgwire) = (free_port()?, free_port()?);
-        let text = std::fs::read_to_string(self.dir.path().join("lakebox.yaml"))?;
-        let text = text.replace(&self.http.to_string(), &http.to_string()).replace(&self.pgwire.to_string(), &pgwire.to_string());
+        let (http, pgwire, flight) = (free_port()?, free_port()?, free_port()?);
+        let mut text = std::fs::read_to_string(self.dir.path().join("lakebox.yaml"))?;
+        for (old, new) in [(self.http, http), (self.pgwire, pgwire), (self.flight, flight)] {
+            text = text.replace(&old.to_string(), &new.to_string());
+        }
         std::fs::write(self.dir.path().join("elsewhere.yaml"), text)?;
         Ok(Elsewhere { project: self, http, pgwire })
     }
@@ -278,7 +295,8 @@ impl Lakebox {
     }
 }
 
-fn binary() -> PathBuf {
+/// The binary that is tested.
+pub fn binary() -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "tests take their places from make")]
     let target =
         std::env::var("CARGO_TARGET_DIR").map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);

@@ -8,7 +8,7 @@ mod postgres;
 mod s3;
 mod wait;
 
-pub use lakebox::{Lakebox, Project};
+pub use lakebox::{Lakebox, Project, binary};
 pub use places::{plugin, python};
 pub use postgres::Postgres;
 pub use s3::S3;

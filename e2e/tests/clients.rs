@@ -5,7 +5,7 @@ use e2e::{Lakebox, Postgres, Project, python};
 use std::path::Path;
 use tokio::process::Command;
 
-const PSQL: &str = "/usr/lib/postgresql/15/bin/psql";
+pub(crate) const PSQL: &str = "/usr/lib/postgresql/15/bin/psql";
 
 /// What psycopg_checks.py reads; the rows are also there, as Python's values.
 const TABLES: &str = r#"
@@ -28,7 +28,7 @@ insert into many select g, 'row ' || g from generate_series(1, 100000) g;
 "#;
 
 /// A lakebox that has these tables, and what it lives on.
-async fn lakebox() -> Result<(Postgres, Project, Lakebox)> {
+pub(crate) async fn lakebox() -> Result<(Postgres, Project, Lakebox)> {
     let server = Postgres::start(15).await?;
     server.client("postgres").await?.batch_execute(TABLES).await?;
     let project = Project::new(&format!(
@@ -47,12 +47,18 @@ async fn psycopg_does_everything_that_psycopg_does() -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("readers/psycopg_checks.py");
     let port = lakebox.pgwire_port().to_string();
     let out = Command::new(python("readers")?).arg(script).arg(port).kill_on_drop(true).output().await?;
+    report(&lakebox, &out, 20)?;
+    lakebox.terminate().await
+}
+
+/// That all checks of a client program passed, and that there were at least so many.
+pub(crate) fn report(lakebox: &Lakebox, out: &std::process::Output, least: usize) -> Result<()> {
     let told = String::from_utf8_lossy(&out.stdout);
     let result: serde_json::Value =
         serde_json::from_str(&told).with_context(|| format!("{told}{}", String::from_utf8_lossy(&out.stderr)))?;
     ensure!(out.status.success() && result["failed"] == serde_json::json!({}), "{:#}\n{}", result["failed"], lakebox.log_tail());
-    ensure!(result["passed"].as_array().is_some_and(|passed| passed.len() > 20), "too few checks: {result:#}");
-    lakebox.terminate().await
+    ensure!(result["passed"].as_array().is_some_and(|passed| passed.len() >= least), "too few checks: {result:#}");
+    Ok(())
 }
 
 /// What psql prints for one `-c`, unaligned; an error of the server ends it.

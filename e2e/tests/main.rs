@@ -1,7 +1,10 @@
 //! The real binary against real servers. `make e2e` runs them; they need what `make setup` installs.
 
+mod access;
 mod bad_input;
 mod clients;
+mod dbt;
+mod drivers;
 mod hostile;
 mod kill;
 mod readers;

@@ -102,9 +102,7 @@ async fn apply(tx: &mut Tx, change: &ObjectChange, now_us: i64) -> Result<(), Er
     Err(match change {
         ObjectChange::AddView(ViewRecord { view, .. })
         | ObjectChange::SetView(ViewRecord { view, .. })
-        | ObjectChange::RemoveView(view) => {
-            Error::conflict(Moved::Table { table: view.clone(), expected: None, found: None })
-        }
+        | ObjectChange::RemoveView(view) => Error::conflict(Moved::Table { table: view.clone(), expected: None, found: None }),
         ObjectChange::AddSchema(name) | ObjectChange::RemoveSchema(name) => {
             Error::new(Kind::Conflict, format!("the schema {name} was made or dropped by another writer meanwhile"))
         }

@@ -46,7 +46,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
         unpack(&folder).with_context(|| format!("unpacking the demo into {}", folder.display()))?;
     }
     let mut config = config::load(&config_path).map_err(|report| anyhow!("{report}"))?.config;
-    (config.server.http, config.server.pgwire) = (args.http, args.pgwire);
+    (config.server.http, config.server.pgwire, config.server.flight) = (args.http, args.pgwire, args.flight);
     for source in &mut config.sources {
         if let SourceKind::Simulator(simulator) = &mut source.kind {
             simulator.rate = args.rate;

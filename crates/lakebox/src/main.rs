@@ -7,6 +7,7 @@ mod fleet;
 mod logging;
 mod memory;
 mod serve;
+mod tls;
 
 use clap::Parser;
 use cli::{Cli, Command, LogFormat};

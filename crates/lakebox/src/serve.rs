@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use catalog::Catalog;
 use lake::{Lake, LakeSettings};
 use medallion::{Models, ModelsSettings};
-use query::{Engine, QuerySettings, serve_pgwire};
+use query::{Access, Engine, QuerySettings, Users, serve_flight, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
 use server::{App, AppParts};
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, time::Duration};
@@ -47,6 +47,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
     // Ports first: a second lakebox, or any other program, is noticed before a file is touched.
     let http = bind(config.server.http, "http", "the dashboard and the API").await?;
     let pgwire = bind(config.server.pgwire, "pgwire", "the PostgreSQL wire").await?;
+    let flight = bind(config.server.flight, "flight", "Flight SQL").await?;
+    let access = access(&config)?;
     let catalog = Catalog::open(config.lake.catalog.expose(), clock.clone()).await.map_err(told)?;
     // One lakebox runs the pipelines of a catalog. Commits are safe without it; the claim says so early and clearly.
     let _claim = catalog.claim("pipelines").await.map_err(told)?;
@@ -74,7 +76,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
     });
 
     spawn_server(&tasks, "http", server::serve(app, http, stop.clone()));
-    spawn_server(&tasks, "pgwire", serve_pgwire(engine, pgwire, stop.clone()));
+    spawn_server(&tasks, "flight", serve_flight(engine.clone(), flight, access.clone(), stop.clone()));
+    spawn_server(&tasks, "pgwire", serve_pgwire(engine, pgwire, access, stop.clone()));
     let fleet = fleet.start(stop.clone())?;
     greet(&config, &options);
 
@@ -118,6 +121,13 @@ async fn bind(address: SocketAddr, setting: &str, what: &str) -> Result<TcpListe
     })
 }
 
+/// How connections are let in. What is kept of passwords is made here; the passwords themselves are not kept.
+fn access(config: &Config) -> Result<Access> {
+    let users = Users::new(config.server.users.iter().map(|(name, password)| (name.clone(), password.expose())));
+    let tls = config.server.tls.as_ref().map(|(cert, key)| crate::tls::load(cert, key)).transpose().context("server.tls")?;
+    Ok(Access { users, tls })
+}
+
 fn lake_settings(config: &Config) -> LakeSettings {
     let options = config.lake.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
     LakeSettings { warehouse: config.lake.warehouse.clone(), options }
@@ -132,7 +142,9 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
         ..QuerySettings::default()
     };
     let views = lake.clone();
-    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone()).map(|engine| engine.with_lake(lake.clone())).map_err(told)
+    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone())
+        .map(|engine| engine.with_lake(lake.clone()))
+        .map_err(told)
 }
 
 async fn models(
@@ -177,9 +189,10 @@ fn greet(config: &Config, options: &Options) {
     let pgwire = config.server.pgwire;
     tracing::info!("{what} is ready: dashboard http://{}", config.server.http);
     tracing::info!(
-        "SQL: lakebox sql, or psql -h {} -p {} -d lakebox; lake: {}",
+        "SQL: lakebox sql, or psql -h {} -p {} -d lakebox; Flight SQL: {}; lake: {}",
         pgwire.ip(),
         pgwire.port(),
+        config.server.flight,
         config.lake.warehouse
     );
 }

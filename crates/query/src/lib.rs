@@ -1,25 +1,28 @@
-//! SQL over the lake: the table provider, the engine with its own threads and limits, system tables, result encoders, PostgreSQL wire.
+//! SQL over the lake: the table provider, the engine with its own threads and limits, system tables, result encoders, PostgreSQL wire, Flight SQL.
 //!
-//! The only crate that knows DataFusion. It only ever reads: it writes no table, moves no cursor and keeps nothing on disk but spilled data.
+//! The only crate that knows DataFusion. It reads everything and moves no cursor; what SQL makes (schemas, views, tables in users' own schemas) it
+//! hands to the lake, and it keeps nothing on disk itself but spilled data.
 
 mod access;
 mod ddl;
 mod encode;
 mod engine;
 mod error;
+mod flight;
 mod pg_catalog;
 mod pgwire;
 mod provider;
 mod sql_types;
 mod system;
 
+pub use access::Users;
 pub use encode::{Body, Form, encode};
 pub use engine::{
     Counters, Engine, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, SchemaTable, SchemaTree,
     ViewSource,
 };
 pub use error::{Error, Kind};
-pub use access::Users;
+pub use flight::serve_flight;
 pub use pgwire::{Access, serve_pgwire};
 pub use sql_types::sql_type_name;
 pub use system::{SystemTable, from_rows, pipelines, snapshots};

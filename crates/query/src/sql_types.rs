@@ -89,9 +89,7 @@ pub(crate) fn stored_type(data_type: &DataType) -> DataType {
         DataType::Date64 => DataType::Date32,
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.map(|_| "UTC".into())),
-        DataType::List(item) => {
-            DataType::List(Arc::new(item.as_ref().clone().with_data_type(stored_type(item.data_type()))))
-        }
+        DataType::List(item) => DataType::List(Arc::new(item.as_ref().clone().with_data_type(stored_type(item.data_type())))),
         other => other,
     }
 }

@@ -1,6 +1,6 @@
 use crate::support::{Lake, shop};
 use lake::LakeView;
-use query::serve_pgwire;
+use query::{Access, serve_pgwire};
 use runtime::CancellationToken;
 use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 use tokio::{io::AsyncReadExt, net::TcpListener, process::Command};
@@ -27,7 +27,7 @@ impl Server {
         let cancel = CancellationToken::new();
         let tasks = runtime::Tasks::default();
         let (serving, token) = (engine.clone(), cancel.clone());
-        tasks.spawn("pgwire", async move { serve_pgwire(serving, listener, token).await.unwrap() });
+        tasks.spawn("pgwire", async move { serve_pgwire(serving, listener, Access::default(), token).await.unwrap() });
         Self { lake, address, engine, cancel, tasks }
     }
 

@@ -66,7 +66,8 @@ impl Default for Lake {
             state: serde_json::Value::Null,
             display: "0/7".to_owned(),
         };
-        let view = LakeView { tables: BTreeMap::new(), sources: BTreeMap::from([("shop".to_owned(), cursor)]), ..LakeView::default() };
+        let view =
+            LakeView { tables: BTreeMap::new(), sources: BTreeMap::from([("shop".to_owned(), cursor)]), ..LakeView::default() };
         Self { store: Arc::new(InMemory::new()), view: Arc::new(Mutex::new(Arc::new(view))) }
     }
 }

@@ -151,7 +151,11 @@ impl Tables {
     }
 
     /// Writes what `former` becomes by `change`, unseen; `None` where nothing changes.
-    pub(crate) async fn stage_over(&self, former: &Arc<TableState>, change: TableChange) -> Result<Option<Arc<TableState>>, Error> {
+    pub(crate) async fn stage_over(
+        &self,
+        former: &Arc<TableState>,
+        change: TableChange,
+    ) -> Result<Option<Arc<TableState>>, Error> {
         self.stage_change(Some(former), change).await
     }
 

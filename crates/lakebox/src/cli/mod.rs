@@ -65,6 +65,9 @@ pub struct DemoArgs {
     /// Where PostgreSQL clients connect.
     #[arg(long, default_value = "127.0.0.1:5480", value_name = "ADDRESS")]
     pub pgwire: SocketAddr,
+    /// Where Flight SQL clients connect.
+    #[arg(long, default_value = "127.0.0.1:8481", value_name = "ADDRESS")]
+    pub flight: SocketAddr,
     /// Transactions per second of the simulated bank, on average.
     #[arg(long, default_value_t = 200.0, value_name = "NUMBER")]
     pub rate: f64,

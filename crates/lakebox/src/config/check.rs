@@ -162,19 +162,17 @@ impl Check<'_> {
         let server = Server {
             http: written.http.map_or(loopback(8480), |Address(a)| a),
             pgwire: written.pgwire.map_or(loopback(5480), |Address(a)| a),
+            flight: written.flight.map_or(loopback(8481), |Address(a)| a),
+            users: self.users(&written.users),
+            tls: self.tls(written.tls.as_ref()),
             query_timeout: written.query_timeout.map_or(Duration::from_secs(600), |Time(t)| t),
             query_memory_bytes_max: written.query_memory.map_or(1 << 30, |Size(b)| usize::try_from(b).unwrap_or(usize::MAX)),
             query_spill_bytes_max: written.query_spill.map_or(64 << 30, |Size(b)| b),
             queries_running_max: written.queries_max.unwrap_or(8) as usize,
             hosts: written.hosts,
         };
-        let sound = |key| root.find(&["server", key]).is_none_or(|n| !n.broken);
-        let one_port = server.http.port() != 0 && server.http.port() == server.pgwire.port();
-        if one_port && meet(server.http, server.pgwire) && sound("http") && sound("pgwire") {
-            let message = format!("server.http and server.pgwire both want port {}", server.http.port());
-            let later = self.place(&["server", "http"]).max(self.place(&["server", "pgwire"]));
-            self.wrong(later, message, "Give each its own port; the usual ones are 8480 and 5480.");
-        }
+        self.ports(&server);
+        self.open_doors(&server);
         if server.query_memory_bytes_max < 16 << 20 {
             self.wrong(
                 self.place(&["server", "query_memory"]),
@@ -190,6 +188,71 @@ impl Check<'_> {
             );
         }
         server
+    }
+
+    /// Each server has a port of its own.
+    fn ports(&mut self, server: &Server) {
+        let root = self.root;
+        let sound = |key| root.find(&["server", key]).is_none_or(|n| !n.broken);
+        let ports = [("http", server.http), ("pgwire", server.pgwire), ("flight", server.flight)];
+        for (i, (a, first)) in ports.iter().enumerate() {
+            for (b, second) in &ports[i + 1..] {
+                if first.port() == 0 || first.port() != second.port() || !meet(*first, *second) || !sound(a) || !sound(b) {
+                    continue;
+                }
+                let message = format!("server.{a} and server.{b} both want port {}", first.port());
+                let later = self.place(&["server", a]).max(self.place(&["server", b]));
+                self.wrong(later, message, "Give each its own port; the usual ones are 8480, 5480 and 8481.");
+            }
+        }
+    }
+
+    /// A port that other machines reach lets nobody in unasked.
+    fn open_doors(&mut self, server: &Server) {
+        let written = self.root.find(&["server", "users"]).is_some_and(|n| n.broken);
+        for (key, address) in [("pgwire", server.pgwire), ("flight", server.flight)] {
+            if address.ip().is_loopback() || !server.users.is_empty() || written {
+                continue;
+            }
+            let message =
+                format!("server.{key} listens on {}, where whoever can reach it may read and change everything", address.ip());
+            let hint = "Say who may connect, under `server`: users: [{ name: analyst, password: \"${ANALYST_PASSWORD}\" }]. Or listen on 127.0.0.1.";
+            self.wrong(self.place(&["server", key]), message, hint);
+        }
+    }
+
+    fn users(&mut self, written: &[written::User]) -> Vec<(String, Secret)> {
+        let mut users: Vec<(String, Secret)> = Vec::new();
+        for (i, user) in written.iter().enumerate() {
+            let (Some(name), Some(password)) = (&user.name, &user.password) else { continue };
+            let list = self.root.find(&["server", "users"]);
+            let node = list.and_then(|n| if let Value::List(items) = &n.value { items.get(i) } else { None });
+            let place = node.map_or(self.place(&["server", "users"]), |n| n.place);
+            if name.is_empty() || name.len() > 63 {
+                self.wrong(place, "a user's name must have 1 to 63 bytes", "Choose a short name, for example analyst.");
+            } else if users.iter().any(|(known, _)| known == name) {
+                self.wrong(place, format!("there are two users `{name}`"), "Each user needs a name of its own.");
+            } else if password.expose().is_empty() {
+                self.wrong(
+                    place,
+                    format!("the user `{name}` has an empty password"),
+                    "Set one, best from the environment: ${NAME}.",
+                );
+            }
+            users.push((name.clone(), password.clone()));
+        }
+        users
+    }
+
+    fn tls(&mut self, written: Option<&written::Tls>) -> Option<(PathBuf, PathBuf)> {
+        let written = written?;
+        let (cert, key) = (self.absolute(written.cert.as_deref()?), self.absolute(written.key.as_deref()?));
+        if let Err(error) = crate::tls::load(&cert, &key) {
+            let hint =
+                "Name PEM files that this user may read: the certificate with its chain, and the private key that belongs to it.";
+            self.wrong(self.place(&["server", "tls"]), format!("server.tls can't be used: {error:#}"), hint);
+        }
+        Some((cert, key))
     }
 
     fn name(&mut self, what: &str, name: &str, place: Place) {

@@ -57,6 +57,12 @@ pub struct Server {
     pub http: SocketAddr,
     /// The PostgreSQL wire.
     pub pgwire: SocketAddr,
+    /// Flight SQL.
+    pub flight: SocketAddr,
+    /// Who may connect over the PostgreSQL wire and Flight SQL; whoever can where there are none.
+    pub users: Vec<(String, Secret)>,
+    /// Files of the certificate and of its key, if connections are to be encrypted.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// The longest a query may take.
     pub query_timeout: Duration,
     /// Memory that one query may hold before it spills.

@@ -67,6 +67,14 @@ pub(super) struct Server {
     pub(super) http: Option<Address>,
     /// SQL for PostgreSQL clients. Default: 127.0.0.1:5480.
     pub(super) pgwire: Option<Address>,
+    /// SQL for Arrow Flight SQL clients (ADBC). Default: 127.0.0.1:8481.
+    pub(super) flight: Option<Address>,
+    /// Who may connect over the PostgreSQL wire and Flight SQL. Without users whoever reaches a port is let in, so the ports must be of
+    /// this machine alone then.
+    #[serde(default)]
+    pub(super) users: Vec<User>,
+    /// A certificate, to encrypt connections over the PostgreSQL wire and Flight SQL with.
+    pub(super) tls: Option<Tls>,
     /// The longest a query may take. Default: 10m.
     pub(super) query_timeout: Option<Time>,
     /// Memory that one query may hold before it spills to disk. Default: 1GiB.
@@ -79,6 +87,30 @@ pub(super) struct Server {
     /// Host names under which clients may reach the HTTP port, besides `localhost` and addresses. Others are refused.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
+}
+
+/// Somebody who may connect.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct User {
+    /// The name to connect with.
+    #[schemars(required)]
+    pub(super) name: Option<String>,
+    /// The password. Take it from the environment: `${ANALYST_PASSWORD}`.
+    #[schemars(required)]
+    pub(super) password: Option<Secret>,
+}
+
+/// A certificate with its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// The file of the certificate, with those that vouch for it, in PEM; relative to this file.
+    #[schemars(required)]
+    pub(super) cert: Option<String>,
+    /// The file of its private key, in PEM; relative to this file.
+    #[schemars(required)]
+    pub(super) key: Option<String>,
 }
 
 /// What every source has, whatever its type.

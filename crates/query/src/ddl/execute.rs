@@ -4,13 +4,16 @@ use super::{
 };
 use crate::{
     Engine, Error, Kind, QueryRequest, QueryRunning,
-    engine::{Prepared, parse},
+    engine::{Prepared, parse, with_params},
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::sql::{
-    parser::Statement,
-    resolve::resolve_table_references,
-    sqlparser::ast::{Query, Statement as Sql},
+use datafusion::{
+    common::ScalarValue,
+    sql::{
+        parser::Statement,
+        resolve::resolve_table_references,
+        sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Sql, Value},
+    },
 };
 use lake::{Lake, LakeView, ObjectTransaction, ReplaceOptions, SQL_WRITER, SqlView};
 use model::{LakeTable, Layer};
@@ -43,6 +46,32 @@ pub(crate) struct Executor<'a> {
     pub timeout: Option<std::time::Duration>,
     /// The id by which the statement is cancelled.
     pub id: String,
+    /// Values of `$1`, `$2`, …
+    pub values: Vec<ScalarValue>,
+}
+
+/// The rows of an INSERT with each parameter cast to the type of its column, as which clients then learn it.
+pub(crate) fn typed_values(table: &Schema, columns: &[String], query: &Query) -> Result<Query, Error> {
+    let mut query = query.clone();
+    let SetExpr::Values(values) = query.body.as_mut() else { return Ok(query) };
+    for row in &mut values.rows {
+        let places = places(table, columns, row.content.len())?;
+        for (field, place) in table.fields().iter().zip(places) {
+            let Some(expr) = place.and_then(|i| row.content.get_mut(i)) else { continue };
+            if !matches!(expr, Expr::Value(v) if matches!(v.value, Value::Placeholder(_))) {
+                continue;
+            }
+            let cast = parse(&format!("SELECT CAST({expr} AS {})", crate::sql_types::sql_type_name(field.data_type())))?;
+            if let Statement::Statement(sql) = cast
+                && let Sql::Query(cast) = *sql
+                && let SetExpr::Select(select) = *cast.body
+                && let Some(SelectItem::UnnamedExpr(cast)) = select.projection.into_iter().next()
+            {
+                *expr = cast;
+            }
+        }
+    }
+    Ok(query)
 }
 
 pub(crate) fn lake_error(error: lake::Error) -> Error {
@@ -244,25 +273,23 @@ impl Executor<'_> {
         key: Vec<String>,
         rows: lake::SendableBatches,
     ) -> Result<u64, Error> {
-        let options = ReplaceOptions {
-            schema,
-            key,
-            sort_order: Vec::new(),
-            summary: BTreeMap::new(),
-            writer: Some(SQL_WRITER.to_owned()),
-        };
+        let options =
+            ReplaceOptions { schema, key, sort_order: Vec::new(), summary: BTreeMap::new(), writer: Some(SQL_WRITER.to_owned()) };
         self.transaction.put_table(self.lake, table, rows, options).await.map_err(lake_error)
     }
 
     /// Runs a query of the statement on what the transaction sees.
     async fn start(&self, query: Query) -> Result<QueryRunning, Error> {
-        let request = QueryRequest {
-            id: Some(self.id.clone()),
-            timeout: self.timeout,
-            ..QueryRequest::new(self.sql.to_owned(), "pgwire")
-        };
-        let (engine, view, path) = (self.engine.clone(), self.view(), Arc::clone(&self.path));
-        let planning = Box::pin(async move { plan(&engine, view, path, query).await });
+        let request =
+            QueryRequest { id: Some(self.id.clone()), timeout: self.timeout, ..QueryRequest::new(self.sql.to_owned(), "pgwire") };
+        let (engine, view, path, values) = (self.engine.clone(), self.view(), Arc::clone(&self.path), self.values.clone());
+        let planning = Box::pin(async move {
+            let prepared = plan(&engine, view, path, query).await?;
+            if values.is_empty() {
+                return Ok(prepared);
+            }
+            Ok(Prepared { plan: with_params(prepared.plan, values)?, ..prepared })
+        });
         self.engine.start(request, planning).await
     }
 
@@ -349,8 +376,11 @@ impl Executor<'_> {
             return if if_exists { Ok(false) } else { Err(missing(what, path)) };
         };
         if is_view != views {
-            return Err(Error::new(Kind::Invalid, format!("\"{name}\" is not a {what}"))
-                .with_hint(if is_view { "Use DROP VIEW." } else { "Use DROP TABLE." }));
+            return Err(Error::new(Kind::Invalid, format!("\"{name}\" is not a {what}")).with_hint(if is_view {
+                "Use DROP VIEW."
+            } else {
+                "Use DROP TABLE."
+            }));
         }
         writable(name.layer.as_str())?;
         let dependent = dependents(&self.view(), &name);

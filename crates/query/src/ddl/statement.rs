@@ -121,7 +121,8 @@ pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
 fn create_view(view: &CreateView) -> Result<Ddl, Error> {
     if view.materialized || view.temporary {
         let what = if view.materialized { "a materialized view" } else { "a temporary view" };
-        return Err(unsupported(what).with_hint("A model in gold is what a materialized view is elsewhere: a table that stays up to date."));
+        return Err(unsupported(what)
+            .with_hint("A model in gold is what a materialized view is elsewhere: a table that stays up to date."));
     }
     Ok(Ddl::CreateView {
         name: path_of(&view.name)?,
@@ -174,8 +175,9 @@ fn create_table(table: &CreateTable) -> Result<Ddl, Error> {
 }
 
 fn unsupported(what: &str) -> Error {
-    Error::new(Kind::Unsupported, format!("{what} is not possible here"))
-        .with_hint("SQL makes schemas, views, and tables in schemas of your own: CREATE TABLE [AS], INSERT, TRUNCATE, ALTER … RENAME, DROP.")
+    Error::new(Kind::Unsupported, format!("{what} is not possible here")).with_hint(
+        "SQL makes schemas, views, and tables in schemas of your own: CREATE TABLE [AS], INSERT, TRUNCATE, ALTER … RENAME, DROP.",
+    )
 }
 
 /// The name that an identifier stands for: in lower case unless it is quoted.
@@ -238,9 +240,7 @@ pub(crate) fn writable(schema: &str) -> Result<Layer, Error> {
 
 /// The columns of a query's result as a table keeps them; all optional.
 pub(crate) fn optional(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter().map(|f| {
-        Field::new(f.name(), stored_type(f.data_type()), true)
-    });
+    let fields = schema.fields().iter().map(|f| Field::new(f.name(), stored_type(f.data_type()), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

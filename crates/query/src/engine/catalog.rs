@@ -11,7 +11,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use datafusion::{
-    catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider, information_schema::InformationSchemaProvider},
+    catalog::{
+        CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider, information_schema::InformationSchemaProvider,
+    },
     datasource::{TableType, ViewTable},
     error::{DataFusionError, Result},
     execution::object_store::ObjectStoreUrl,

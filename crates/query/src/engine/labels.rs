@@ -54,7 +54,8 @@ impl Labels {
         if named.fields() == schema.as_arrow().fields() {
             return Ok(plan);
         }
-        let columns = schema.columns().into_iter().zip(named.fields()).map(|(column, field)| Planned::from(column).alias(field.name()));
+        let columns =
+            schema.columns().into_iter().zip(named.fields()).map(|(column, field)| Planned::from(column).alias(field.name()));
         LogicalPlanBuilder::from(plan).project(columns.collect::<Vec<_>>())?.build()
     }
 }

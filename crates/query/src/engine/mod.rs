@@ -32,11 +32,11 @@ use crate::{
 };
 use datafusion::{common::ScalarValue, execution::FunctionRegistry, logical_expr::LogicalPlan};
 
+use arrow::datatypes::DataType;
 use lake::{Lake, LakeView};
 use model::Layer;
 use object_store::ObjectStore;
 use runtime::SharedClock;
-use arrow::datatypes::DataType;
 use std::{
     future::Future,
     pin::Pin,
@@ -197,6 +197,11 @@ impl Engine {
     /// The lake as it is now.
     pub(crate) fn view(&self) -> Arc<LakeView> {
         self.inner.views.view()
+    }
+
+    /// Names and columns of the system tables.
+    pub(crate) fn system_schemas(&self, view: &LakeView) -> Vec<(String, arrow::datatypes::SchemaRef)> {
+        self.inner.system.schemas(view)
     }
 
     /// Lets SQL make and change schemas, views and users' tables in `lake`. Without it SQL only reads.

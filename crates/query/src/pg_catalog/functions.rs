@@ -250,7 +250,8 @@ fn register_names(context: &SessionContext, catalog: &Arc<PgCatalog>) {
                 return cast(&args[0], &DataType::Utf8).map_err(Into::into);
             }
             let lookup = own.lookup();
-            let text = |n: &Option<i32>| n.map(|n| show(&lookup, n).unwrap_or_else(|| if n == 0 { "-".into() } else { n.to_string() }));
+            let text =
+                |n: &Option<i32>| n.map(|n| show(&lookup, n).unwrap_or_else(|| if n == 0 { "-".into() } else { n.to_string() }));
             Ok(Arc::new(int_argument(args, 0)?.iter().map(text).collect::<StringArray>()))
         };
         context.register_udf(function(name, DataType::Utf8, eval));
@@ -295,12 +296,9 @@ fn register_descriptions(context: &SessionContext, catalog: &Arc<PgCatalog>) {
         Ok(Arc::new(int_argument(args, 0)?.iter().map(|oid| oid.map(|oid| lookup.is_visible(oid))).collect::<BooleanArray>()))
     };
     context.register_udf(function("pg_table_is_visible", DataType::Boolean, visible));
-    for (name, whole) in [
-        ("pg_relation_size", false),
-        ("pg_table_size", false),
-        ("pg_total_relation_size", false),
-        ("pg_database_size", true),
-    ] {
+    for (name, whole) in
+        [("pg_relation_size", false), ("pg_table_size", false), ("pg_total_relation_size", false), ("pg_database_size", true)]
+    {
         let own = Arc::clone(catalog);
         let eval = move |args: &[ArrayRef], rows| -> Result<ArrayRef> {
             let lookup = own.lookup();

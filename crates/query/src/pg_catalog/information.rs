@@ -233,7 +233,8 @@ fn constraints(all: &[Relation]) -> Made {
 
 fn key_columns(all: &[Relation]) -> Made {
     let keyed = all.iter().filter(|r| r.has_key());
-    let columns: Vec<(&Relation, i32, &String)> = keyed.flat_map(|r| r.key.iter().zip(1..).map(move |(c, n)| (r, n, c))).collect();
+    let columns: Vec<(&Relation, i32, &String)> =
+        keyed.flat_map(|r| r.key.iter().zip(1..).map(move |(c, n)| (r, n, c))).collect();
     let rows = columns.len();
     table(vec![
         ("constraint_catalog", same(CATALOG, rows)),
@@ -252,23 +253,53 @@ fn key_columns(all: &[Relation]) -> Made {
 fn empty(name: &str) -> Made {
     let columns: &[&'static str] = match name {
         "referential_constraints" => &[
-            "constraint_catalog", "constraint_schema", "constraint_name", "unique_constraint_catalog", "unique_constraint_schema",
-            "unique_constraint_name", "match_option", "update_rule", "delete_rule",
+            "constraint_catalog",
+            "constraint_schema",
+            "constraint_name",
+            "unique_constraint_catalog",
+            "unique_constraint_schema",
+            "unique_constraint_name",
+            "match_option",
+            "update_rule",
+            "delete_rule",
         ],
         "check_constraints" => &["constraint_catalog", "constraint_schema", "constraint_name", "check_clause"],
         "sequences" => &[
-            "sequence_catalog", "sequence_schema", "sequence_name", "data_type", "start_value", "minimum_value", "maximum_value",
-            "increment", "cycle_option",
+            "sequence_catalog",
+            "sequence_schema",
+            "sequence_name",
+            "data_type",
+            "start_value",
+            "minimum_value",
+            "maximum_value",
+            "increment",
+            "cycle_option",
         ],
         "triggers" => &[
-            "trigger_catalog", "trigger_schema", "trigger_name", "event_manipulation", "event_object_schema", "event_object_table",
-            "action_statement", "action_orientation", "action_timing",
+            "trigger_catalog",
+            "trigger_schema",
+            "trigger_name",
+            "event_manipulation",
+            "event_object_schema",
+            "event_object_table",
+            "action_statement",
+            "action_orientation",
+            "action_timing",
         ],
         "domains" => &["domain_catalog", "domain_schema", "domain_name", "data_type"],
         "view_table_usage" => &["view_catalog", "view_schema", "view_name", "table_catalog", "table_schema", "table_name"],
-        "element_types" => &["object_catalog", "object_schema", "object_name", "object_type", "collection_type_identifier", "data_type"],
+        "element_types" => {
+            &["object_catalog", "object_schema", "object_name", "object_type", "collection_type_identifier", "data_type"]
+        }
         _ => &[
-            "grantor", "grantee", "table_catalog", "table_schema", "table_name", "column_name", "privilege_type", "is_grantable",
+            "grantor",
+            "grantee",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "column_name",
+            "privilege_type",
+            "is_grantable",
             "with_hierarchy",
         ],
     };

@@ -113,7 +113,8 @@ impl Types {
         if known.item != 0 && known.name.starts_with('_') {
             return Some(format!("{}[]", self.format(known.item, modifier)?));
         }
-        let name = STANDARD.iter().find(|(own, _)| *own == known.name && *own != "numeric").map_or(known.name.as_str(), |(_, s)| s);
+        let name =
+            STANDARD.iter().find(|(own, _)| *own == known.name && *own != "numeric").map_or(known.name.as_str(), |(_, s)| s);
         let Some(modifier) = modifier.filter(|m| *m >= 0) else { return Some(name.to_owned()) };
         Some(match known.name.as_str() {
             "numeric" if modifier >= 4 => format!("numeric({},{})", (modifier - 4) >> 16, (modifier - 4) & 0x7ff),

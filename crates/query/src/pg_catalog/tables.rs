@@ -1,5 +1,5 @@
 use super::{
-    OWNER, PgCatalog, Object,
+    OWNER, Object, PgCatalog,
     relations::{self, Relation, RelationKind, type_of},
     rows::{bools, filled, floats, ints, longs, nulls, numbers, plain, shorts, table, texts},
 };
@@ -55,7 +55,9 @@ pub(super) fn own(catalog: &PgCatalog, view: &LakeView, name: &str) -> Made {
         "pg_roles" | "pg_authid" => roles(catalog),
         "pg_user" | "pg_shadow" => users(),
         // These describe PostgreSQL's own tables, of which there are none here.
-        "pg_attrdef" | "pg_collation" | "pg_depend" | "pg_init_privs" | "pg_rewrite" | "pg_statistic" | "pg_shdepend" => empty_like(catalog, name),
+        "pg_attrdef" | "pg_collation" | "pg_depend" | "pg_init_privs" | "pg_rewrite" | "pg_statistic" | "pg_shdepend" => {
+            empty_like(catalog, name)
+        }
         _ => no_rows(name),
     }
 }
@@ -93,11 +95,7 @@ pub(crate) fn users_schemas(view: &LakeView) -> std::collections::BTreeSet<Strin
 fn namespaces(catalog: &PgCatalog, view: &LakeView) -> Made {
     let names = schema_names(view);
     let oids = names.iter().map(|name| catalog.oids.of(Object::Schema(name.clone())));
-    let given = vec![
-        ("oid", ints(oids)),
-        ("nspname", texts(&names)),
-        ("nspowner", ints(names.iter().map(|_| 10))),
-    ];
+    let given = vec![("oid", ints(oids)), ("nspname", texts(&names)), ("nspowner", ints(names.iter().map(|_| 10)))];
     let mut fields: Vec<Field> = ["oid", "nspname", "nspowner"].iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect();
     fields.push(Field::new("nspacl", DataType::Utf8, true));
     filled(&Schema::new(fields), names.len(), given).map(Some)
@@ -118,11 +116,14 @@ fn classes(catalog: &PgCatalog, all: &[Relation]) -> Made {
         ("relnamespace", each(&|r| schema_oid(catalog, r))),
         ("relowner", each(&|_| 10)),
         // The numbers of the access methods heap and btree.
-        ("relam", each(&|r| match r.kind {
-            RelationKind::Table => 2,
-            RelationKind::View => 0,
-            RelationKind::Index => 403,
-        })),
+        (
+            "relam",
+            each(&|r| match r.kind {
+                RelationKind::Table => 2,
+                RelationKind::View => 0,
+                RelationKind::Index => 403,
+            }),
+        ),
         ("relpages", each(&|r| i32::try_from(r.bytes / 8192).unwrap_or(i32::MAX))),
         ("reltuples", floats(all.iter().map(|r| r.rows as f32))),
         ("relhasindex", bools(all.iter().map(|r| r.has_key()))),
@@ -346,32 +347,70 @@ fn no_rows(name: &str) -> Made {
     let columns: &[(&'static str, &str)] = match name {
         "pg_group" => &[("groname", "t"), ("grosysid", "i"), ("grolist", "t")],
         "pg_sequences" => &[
-            ("schemaname", "t"), ("sequencename", "t"), ("sequenceowner", "t"), ("data_type", "t"), ("start_value", "l"),
-            ("min_value", "l"), ("max_value", "l"), ("increment_by", "l"), ("cycle", "b"), ("cache_size", "l"), ("last_value", "l"),
+            ("schemaname", "t"),
+            ("sequencename", "t"),
+            ("sequenceowner", "t"),
+            ("data_type", "t"),
+            ("start_value", "l"),
+            ("min_value", "l"),
+            ("max_value", "l"),
+            ("increment_by", "l"),
+            ("cycle", "b"),
+            ("cache_size", "l"),
+            ("last_value", "l"),
         ],
         "pg_rules" => &[("schemaname", "t"), ("tablename", "t"), ("rulename", "t"), ("definition", "t")],
         "pg_locks" => &[
-            ("locktype", "t"), ("database", "i"), ("relation", "i"), ("pid", "i"), ("mode", "t"), ("granted", "b"),
-            ("transactionid", "t"), ("virtualtransaction", "t"),
+            ("locktype", "t"),
+            ("database", "i"),
+            ("relation", "i"),
+            ("pid", "i"),
+            ("mode", "t"),
+            ("granted", "b"),
+            ("transactionid", "t"),
+            ("virtualtransaction", "t"),
         ],
         "pg_cursors" => &[("name", "t"), ("statement", "t"), ("is_holdable", "b"), ("is_binary", "b"), ("is_scrollable", "b")],
         "pg_prepared_statements" => &[("name", "t"), ("statement", "t"), ("from_sql", "b")],
         "pg_prepared_xacts" => &[("transaction", "t"), ("gid", "t"), ("prepared", "t"), ("owner", "t"), ("database", "t")],
         "pg_policies" => &[("schemaname", "t"), ("tablename", "t"), ("policyname", "t"), ("cmd", "t")],
         "pg_matviews" => &[
-            ("schemaname", "t"), ("matviewname", "t"), ("matviewowner", "t"), ("tablespace", "t"), ("hasindexes", "b"),
-            ("ispopulated", "b"), ("definition", "t"),
+            ("schemaname", "t"),
+            ("matviewname", "t"),
+            ("matviewowner", "t"),
+            ("tablespace", "t"),
+            ("hasindexes", "b"),
+            ("ispopulated", "b"),
+            ("definition", "t"),
         ],
         "pg_stat_activity" => &[
-            ("datid", "i"), ("datname", "t"), ("pid", "i"), ("usesysid", "i"), ("usename", "t"), ("application_name", "t"),
-            ("client_addr", "t"), ("client_port", "i"), ("state", "t"), ("query", "t"), ("backend_type", "t"),
-            ("wait_event_type", "t"), ("wait_event", "t"),
+            ("datid", "i"),
+            ("datname", "t"),
+            ("pid", "i"),
+            ("usesysid", "i"),
+            ("usename", "t"),
+            ("application_name", "t"),
+            ("client_addr", "t"),
+            ("client_port", "i"),
+            ("state", "t"),
+            ("query", "t"),
+            ("backend_type", "t"),
+            ("wait_event_type", "t"),
+            ("wait_event", "t"),
         ],
-        "pg_stat_database" => &[("datid", "i"), ("datname", "t"), ("numbackends", "i"), ("xact_commit", "l"), ("xact_rollback", "l")],
+        "pg_stat_database" => {
+            &[("datid", "i"), ("datname", "t"), ("numbackends", "i"), ("xact_commit", "l"), ("xact_rollback", "l")]
+        }
         "pg_available_extensions" => &[("name", "t"), ("default_version", "t"), ("installed_version", "t"), ("comment", "t")],
         "pg_extension" => &[
-            ("oid", "i"), ("extname", "t"), ("extowner", "i"), ("extnamespace", "i"), ("extrelocatable", "b"), ("extversion", "t"),
-            ("extconfig", "t"), ("extcondition", "t"),
+            ("oid", "i"),
+            ("extname", "t"),
+            ("extowner", "i"),
+            ("extnamespace", "i"),
+            ("extrelocatable", "b"),
+            ("extversion", "t"),
+            ("extconfig", "t"),
+            ("extcondition", "t"),
         ],
         "pg_timezone_names" => &[("name", "t"), ("abbrev", "t"), ("utc_offset", "t"), ("is_dst", "b")],
         "pg_transform" => &[("oid", "i"), ("trftype", "i"), ("trflang", "i"), ("trffromsql", "i"), ("trftosql", "i")],

@@ -141,8 +141,9 @@ impl Handler {
         let running = self.running(client, id.clone());
         let mut scope = Scope::of(client);
         let path = Arc::clone(&scope.path);
+        let values = Vec::new();
         let executor =
-            Executor { engine: &engine, lake: &lake, transaction: &mut scope.changes, path, sql, timeout: None, id };
+            Executor { engine: &engine, lake: &lake, transaction: &mut scope.changes, path, sql, timeout: None, id, values };
         let (target, schema) = executor.table(table).map_err(failed)?;
         let coming: Vec<(String, DataType)> = match columns {
             [] => schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect(),
@@ -201,7 +202,8 @@ impl Arrival {
     fn columns(&self, rows: &[RawRow]) -> Result<RecordBatch, Error> {
         for (at, row) in rows.iter().enumerate() {
             if row.len() != self.coming.len() {
-                let message = format!("row {} has {} values for {} columns", self.line + at as u64 + 1, row.len(), self.coming.len());
+                let message =
+                    format!("row {} has {} values for {} columns", self.line + at as u64 + 1, row.len(), self.coming.len());
                 return Err(Error::new(Kind::Invalid, format!("COPY: {message}")));
             }
         }

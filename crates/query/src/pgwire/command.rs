@@ -279,13 +279,17 @@ fn variable(set: &Set) -> Command {
 /// `SELECT set_config('name', 'value', false)`, alone in its statement.
 fn set_config(query: &datafusion::sql::sqlparser::ast::Query) -> Option<Command> {
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
-    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice() else { return None };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = select.projection.as_slice() else {
+        return None;
+    };
     let Expr::Function(function) = expr else { return None };
     if function_name(expr).as_deref() != Some("set_config") || !select.from.is_empty() {
         return None;
     }
     match (argument(function, 0)?, argument(function, 1)?) {
-        (Value::SingleQuotedString(name), Value::SingleQuotedString(value)) => Some(Command::SetConfig(name.to_lowercase(), value)),
+        (Value::SingleQuotedString(name), Value::SingleQuotedString(value)) => {
+            Some(Command::SetConfig(name.to_lowercase(), value))
+        }
         _ => None,
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn read_copy(sql: &str, query: impl Fn(SqlQuery) -> Arc<Query>) -> Re
                 some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             };
             let select = format!("SELECT {columns} FROM {table_name}");
-            let parsed = Parser::parse_sql(&PostgreSqlDialect {}, &select).map_err(|e| Error::new(Kind::Syntax, e.to_string()))?;
+            let parsed =
+                Parser::parse_sql(&PostgreSqlDialect {}, &select).map_err(|e| Error::new(Kind::Syntax, e.to_string()))?;
             match parsed.into_iter().next() {
                 Some(Sql::Query(inner)) => Ok(Copy::Out { query: query(*inner), form }),
                 _ => Err(Error::new(Kind::Syntax, format!("`{table_name}` is no table"))),
@@ -123,7 +124,8 @@ fn form_of(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Result<CopyFo
         }
     }
     let csv = format == CopyFormat::Csv;
-    let byte = |c: char| u8::try_from(c).map_err(|_| Error::new(Kind::Invalid, format!("COPY needs one-byte characters, not {c}")));
+    let byte =
+        |c: char| u8::try_from(c).map_err(|_| Error::new(Kind::Invalid, format!("COPY needs one-byte characters, not {c}")));
     Ok(CopyForm {
         format,
         delimiter: byte(delimiter.unwrap_or(if csv { ',' } else { '\t' }))?,

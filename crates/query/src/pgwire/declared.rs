@@ -3,7 +3,7 @@
 use super::command::Query;
 use datafusion::sql::{
     parser::Statement,
-    sqlparser::ast::{ArrayElemTypeDef, CastKind, DataType, Expr, TimezoneInfo, Value, visit_expressions_mut},
+    sqlparser::ast::{ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, TimezoneInfo, Value, visit_expressions_mut},
 };
 use datafusion_postgres::pgwire::api::Type;
 use std::ops::ControlFlow;
@@ -11,8 +11,22 @@ use std::ops::ControlFlow;
 /// The query with each parameter cast to the type that the client gave it. Text is left to its place, as are types that the engine has no
 /// one name for: there the place says more than the client. In `x = ANY($1)` the place wants a list, of text where nobody says of what.
 pub(super) fn with_types(query: &Query, types: &[Option<Type>]) -> Query {
+    with_names(query, types, name)
+}
+
+/// As [`with_types`], for asking what the columns are: a numeric parameter is then one of some precision. Its values must not pass through this,
+/// since each keeps the digits that it came with.
+pub(super) fn with_numerics(query: &Query, types: &[Option<Type>]) -> Query {
+    let numeric = |wire: &Type| match *wire {
+        Type::NUMERIC => Some(DataType::Numeric(ExactNumberInfo::PrecisionAndScale(38, 10))),
+        _ => name(wire),
+    };
+    with_names(query, types, numeric)
+}
+
+fn with_names(query: &Query, types: &[Option<Type>], name: impl Fn(&Type) -> Option<DataType>) -> Query {
     let mut query = query.clone();
-    let named: Vec<Option<DataType>> = types.iter().map(|t| t.as_ref().and_then(name)).collect();
+    let named: Vec<Option<DataType>> = types.iter().map(|t| t.as_ref().and_then(&name)).collect();
     for statement in [&mut query.plain, &mut query.translated].into_iter().flatten() {
         let Statement::Statement(sql) = statement else { continue };
         // Inner expressions come first, so a parameter that was cast is none any more where it stands after ANY.

@@ -5,16 +5,11 @@ use super::{
     errors::{refused, to_wire},
     params,
     planning::{Shape, plan_bound, shape},
-    copy::Copy,
     session,
     transaction::{Scope, Transaction},
     wire,
 };
-use crate::{
-    Engine, QueryRequest, QueryRunning,
-    ddl::{self, Ddl, Executor},
-    sql_types::wire_type,
-};
+use crate::{Engine, QueryRequest, QueryRunning, ddl::Ddl, sql_types::wire_type};
 use async_trait::async_trait;
 use bytes::{BufMut, BytesMut};
 use datafusion::common::ScalarValue;
@@ -161,64 +156,12 @@ impl Handler {
             Command::Query(query) => self.start(client, query, Vec::new(), &Format::UnifiedText, None).await.map(Response::Query),
             Command::Declare(declare) => self.declare(client, declare, Vec::new()).await,
             Command::Fetch(fetch) => self.fetch(client, fetch, &Format::UnifiedText).await,
-            other => self.without_query(client, other).await,
+            other => self.without_query(client, other, Vec::new()).await,
         }
-    }
-
-    /// Runs a command that is no query of its own.
-    async fn without_query<C: ClientInfo>(&self, client: &mut C, command: &Command) -> PgWireResult<Response> {
-        match command {
-            Command::Ddl(statement) => self.change(client, &statement.0, &statement.1).await,
-            Command::Commit => self.commit(client).await,
-            Command::Rollback => {
-                drop(Transaction::of(client).end());
-                self.command(client, command)
-            }
-            other => self.command(client, other),
-        }
-    }
-
-    /// Makes or changes something: seen by this connection at once, by all others when its transaction is committed.
-    async fn change<C: ClientInfo>(&self, client: &mut C, ddl: &Ddl, sql: &str) -> PgWireResult<Response> {
-        let failed = |e: crate::Error| to_wire(&e, sql);
-        let engine = &self.0.engine;
-        let lake = engine.lake().map_err(failed)?;
-        let id = uuid::Uuid::new_v4().to_string();
-        let _running = self.running(client, id.clone());
-        let Scope { mut changes, path } = Scope::of(client);
-        let timeout = session::statement_timeout(client.metadata());
-        let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id };
-        let done = executor.run(ddl.clone()).await.map_err(failed)?;
-        if client.transaction_status() == TransactionStatus::Transaction {
-            Transaction::of(client).set(changes);
-        } else {
-            ddl::commit(lake, changes).await.map_err(failed)?;
-        }
-        let tag = match (done.rows, done.skipped) {
-            // Where IF NOT EXISTS found the table, PostgreSQL says this instead of a count.
-            (_, true) if done.tag == "SELECT" => Tag::new("CREATE TABLE AS"),
-            (Some(rows), _) => Tag::new(done.tag).with_rows(usize::try_from(rows).unwrap_or(usize::MAX)),
-            (None, _) => Tag::new(done.tag),
-        };
-        Ok(Response::Execution(tag))
-    }
-
-    /// Ends a transaction and makes what it changed durable and visible, all at once.
-    async fn commit<C: ClientInfo>(&self, client: &mut C) -> PgWireResult<Response> {
-        let changes = Transaction::of(client).end();
-        if client.transaction_status() != TransactionStatus::Error && !changes.is_empty() {
-            let lake = self.0.engine.lake().map_err(|e| to_wire(&e, ""))?;
-            if let Err(error) = ddl::commit(lake, changes).await {
-                // The transaction is over all the same.
-                client.set_transaction_status(TransactionStatus::Idle);
-                return Err(to_wire(&error, ""));
-            }
-        }
-        self.command(client, &Command::Commit)
     }
 
     /// Runs a command that returns no rows of the lake.
-    fn command<C: ClientInfo + ?Sized>(&self, client: &mut C, command: &Command) -> PgWireResult<Response> {
+    pub(super) fn command<C: ClientInfo + ?Sized>(&self, client: &mut C, command: &Command) -> PgWireResult<Response> {
         let failed = client.transaction_status() == TransactionStatus::Error;
         Ok(match command {
             Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
@@ -264,23 +207,6 @@ impl Handler {
                 return Err(refused("XX000", "a query is not a command"));
             }
         })
-    }
-}
-
-impl Handler {
-    /// Runs a COPY. Says whether rows are awaited now.
-    async fn copy<C>(&self, client: &mut C, copy: &Copy, extended: bool) -> PgWireResult<bool>
-    where
-        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
-        C::Error: Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        match copy {
-            Copy::Out { query, form } => self.copy_out(client, query, form).await.map(|()| false),
-            Copy::In { table, columns, form, sql } => {
-                self.copy_in(client, (table, columns, form, sql), extended).await.map(|()| true)
-            }
-        }
     }
 }
 
@@ -363,8 +289,11 @@ impl SimpleQueryHandler for Handler {
         }
         client.set_state(PgWireConnectionState::QueryInProgress);
         let empty = query.query.chars().all(|c| c == ';' || c.is_whitespace());
-        let commands =
-            if empty { Vec::new() } else { self.0.reader.read(&query.query, &session::Who::of(client)).map_err(|e| to_wire(&e, &query.query))? };
+        let commands = if empty {
+            Vec::new()
+        } else {
+            self.0.reader.read(&query.query, &session::Who::of(client)).map_err(|e| to_wire(&e, &query.query))?
+        };
         if commands.is_empty() {
             client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
@@ -427,10 +356,33 @@ impl QueryParser for Handler {
         C: ClientInfo + Unpin + Send + Sync,
     {
         let mut commands = self.0.reader.read(sql, &session::Who::of(client)).map_err(|e| to_wire(&e, sql))?;
-        let Some(command) = commands.pop() else { return Ok(None) };
+        let Some(mut command) = commands.pop() else { return Ok(None) };
         if !commands.is_empty() {
             return Err(refused("42601", "cannot insert multiple commands into a prepared statement"));
         }
+        let mut binary = false;
+        let shape = match &command.clone() {
+            Command::Query(query) | Command::Declare(Declare { query, .. }) => {
+                let shape = shape(&self.0.engine, Arc::clone(query), types.to_vec(), Scope::of(client));
+                Some(shape.await.map_err(|e| to_wire(&e, sql))?)
+            }
+            Command::Ddl(statement) => match &statement.0 {
+                Ddl::Insert { name, columns, query } => {
+                    let (typed, shape) =
+                        self.insert_shape(client, (name, columns, query), types).await.map_err(|e| to_wire(&e, sql))?;
+                    let ddl = Ddl::Insert { name: name.clone(), columns: columns.clone(), query: Box::new(typed) };
+                    command = Command::Ddl(Arc::new((ddl, statement.1.clone())));
+                    Some(shape)
+                }
+                _ => None,
+            },
+            Command::Fetch(Fetch { name, moves: false, .. }) => {
+                let cursor = Cursors::of(client).get(name)?;
+                binary = cursor.binary;
+                Some(Shape { schema: Arc::clone(&cursor.schema), params: Vec::new(), exact: Vec::new() })
+            }
+            _ => None,
+        };
         let command = match command {
             Command::Query(query) => Command::Query(Arc::new(declared::with_types(query.as_ref(), types))),
             Command::Declare(declare) => {
@@ -438,18 +390,6 @@ impl QueryParser for Handler {
                 Command::Declare(Declare { query, ..declare })
             }
             other => other,
-        };
-        let mut binary = false;
-        let shape = match &command {
-            Command::Query(query) | Command::Declare(Declare { query, .. }) => {
-                Some(shape(&self.0.engine, Arc::clone(query), Scope::of(client)).await.map_err(|e| to_wire(&e, sql))?)
-            }
-            Command::Fetch(Fetch { name, moves: false, .. }) => {
-                let cursor = Cursors::of(client).get(name)?;
-                binary = cursor.binary;
-                Some(Shape { schema: Arc::clone(&cursor.schema), params: Vec::new() })
-            }
-            _ => None,
         };
         Ok(Some(PreparedStatement { command, shape: shape.map(Arc::new), binary }))
     }
@@ -470,7 +410,7 @@ impl QueryParser for Handler {
                 vec![FieldInfo::new("set_config".to_owned(), None, None, Type::TEXT, FieldFormat::Text)]
             }
             (Command::Show(name), _) => vec![FieldInfo::new(name.clone(), None, None, Type::TEXT, FieldFormat::Text)],
-            (Command::Declare(_), _) => Vec::new(),
+            (Command::Declare(_) | Command::Ddl(_), _) => Vec::new(),
             (_, Some(shape)) if statement.binary => wire::describe(&shape.schema, |_| FieldFormat::Binary),
             (_, Some(shape)) => wire::describe(&shape.schema, formats),
             _ => Vec::new(),
@@ -584,8 +524,10 @@ impl ExtendedQueryHandler for Handler {
         let statement = &portal.statement.statement;
         let (query, shape) = match (&statement.command, &statement.shape) {
             (Command::Fetch(fetch), _) => return self.fetch(client, fetch, &portal.result_column_format).await,
-            (Command::Query(query) | Command::Declare(Declare { query, .. }), Some(shape)) => (query, shape),
-            (other, _) => return self.without_query(client, other).await,
+            (Command::Query(query) | Command::Declare(Declare { query, .. }), Some(shape)) => (Some(query), shape),
+            (other, None) => return self.without_query(client, other, Vec::new()).await,
+            (Command::Ddl(_), Some(shape)) => (None, shape),
+            (other, Some(_)) => return self.without_query(client, other, Vec::new()).await,
         };
         let told = self.get_parameter_types(statement)?;
         let given = &portal.statement.parameter_types;
@@ -594,12 +536,13 @@ impl ExtendedQueryHandler for Handler {
             .enumerate()
             .map(|(i, told)| given.get(i).cloned().flatten().filter(|t| *t != Type::UNKNOWN).unwrap_or(told))
             .collect();
-        let values = params::bound(portal, &types, &shape.params)?;
+        let values = params::bound(portal, &types, &shape.wanted())?;
         if let Command::Declare(declare) = &statement.command {
             return self.declare(client, declare, values).await;
         }
+        let Some(query) = query else { return self.without_query(client, &statement.command, values).await };
         // A parameter whose place says nothing of its type takes that of its value, and with it the columns that show it.
-        let fixed = shape.params.iter().all(Option::is_some).then_some(shape.as_ref());
+        let fixed = shape.is_fixed().then_some(shape.as_ref());
         let rows = self.start(client, query, values, &portal.result_column_format, fixed).await?;
         Ok(Response::Query(rows))
     }

@@ -1,6 +1,7 @@
 //! The PostgreSQL wire protocol: psql, drivers and BI tools ask the engine. Each statement sees the lake as it is when it runs, prepared or not.
 
 mod bulk;
+mod changing;
 mod command;
 mod copy;
 mod cursors;

@@ -105,10 +105,7 @@ fn reads_nothing(select: &Select) -> bool {
     select.from.iter().any(|from| {
         let mut empty = is_empty(&from.relation);
         for join in &from.joins {
-            let inner = matches!(
-                join.join_operator,
-                JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_)
-            );
+            let inner = matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_));
             let left = matches!(join.join_operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_));
             empty = match (inner, left) {
                 (true, _) => empty || is_empty(&join.relation),

@@ -1,10 +1,15 @@
-use super::{command::Query, transaction::Scope};
+use super::{
+    command::Query,
+    declared::{with_numerics, with_types},
+    transaction::Scope,
+};
 use crate::{
     Engine, Error, Kind,
     engine::{Prepared, with_params},
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::{common::ScalarValue, logical_expr::LogicalPlan, sql::parser::Statement};
+use datafusion_postgres::pgwire::api::Type;
 use std::sync::Arc;
 
 /// What a statement returns and takes, as it was when it was parsed.
@@ -13,6 +18,8 @@ pub(super) struct Shape {
     pub schema: SchemaRef,
     /// The type each parameter's place needs, where that is known.
     pub params: Vec<Option<DataType>>,
+    /// Parameters that the client declared as numeric: each value keeps its digits, whatever its place would like.
+    pub exact: Vec<bool>,
 }
 
 /// Plans a query against the lake as it is now: as written first, translated where that fails, or the other way round where it asks for
@@ -38,24 +45,46 @@ async fn attempt(engine: &Engine, statement: Option<&Statement>, scope: &Scope) 
     engine.plan(scope.session(engine), statement).await
 }
 
-/// Columns and parameters of a query.
-pub(super) async fn shape(engine: &Engine, query: Arc<Query>, scope: Scope) -> Result<Shape, Error> {
+/// Columns and parameters of a query, whose parameters may have declared types.
+pub(super) async fn shape(engine: &Engine, query: Arc<Query>, types: Vec<Option<Type>>, scope: Scope) -> Result<Shape, Error> {
     let own = engine.clone();
     engine
         .on_threads(async move {
-            let prepared = plan(&own, &query, &scope).await?;
+            let prepared = plan(&own, &with_types(&query, &types), &scope).await?;
             let mut params = param_types(&prepared.plan)?;
-            for number in &query.lists {
+            for number in &with_types(&query, &types).lists {
                 if let Some(place) = params.get_mut(number - 1) {
                     *place = Some(DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))));
                 }
             }
+            let exact: Vec<bool> = (0..params.len()).map(|i| types.get(i) == Some(&Some(Type::NUMERIC))).collect();
+            let prepared = match exact.contains(&true) {
+                true => plan(&own, &with_numerics(&query, &types), &scope).await?,
+                false => prepared,
+            };
+            for (param, _) in params.iter_mut().zip(&exact).filter(|(_, exact)| **exact) {
+                *param = Some(DataType::Decimal128(38, 10));
+            }
             let optimized = prepared.session.state.optimize(&prepared.plan);
             // Optimizing settles types that are only decided later; where parameters stand in its way the plan as it is has to do.
             let plan = optimized.as_ref().unwrap_or(&prepared.plan);
-            Ok(Shape { schema: prepared.labels.apply(crate::sql_types::plain_schema(plan.schema().as_arrow())), params })
+            let schema = prepared.labels.apply(crate::sql_types::plain_schema(plan.schema().as_arrow()));
+            Ok(Shape { schema, params, exact })
         })
         .await
+}
+
+impl Shape {
+    /// The type that each value is brought to; none where it keeps its own.
+    pub(super) fn wanted(&self) -> Vec<Option<DataType>> {
+        let wanted = |(param, exact): (&Option<DataType>, &bool)| if *exact { None } else { param.clone() };
+        self.params.iter().zip(&self.exact).map(wanted).collect()
+    }
+
+    /// Whether the columns can't depend on the parameters' values.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.params.iter().all(Option::is_some) && !self.exact.contains(&true)
+    }
 }
 
 /// The type that each of `$1`, `$2`, … needs.

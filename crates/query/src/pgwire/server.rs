@@ -164,8 +164,7 @@ impl StartupHandler for Door {
     {
         match (self, message) {
             (Self::Full, PgWireFrontendMessage::Startup(_)) => {
-                let info =
-                    ErrorInfo::new("FATAL".to_owned(), "53300".to_owned(), "sorry, too many clients already".to_owned());
+                let info = ErrorInfo::new("FATAL".to_owned(), "53300".to_owned(), "sorry, too many clients already".to_owned());
                 Err(PgWireError::UserError(Box::new(info)))
             }
             (Self::Open, PgWireFrontendMessage::Startup(startup)) => {

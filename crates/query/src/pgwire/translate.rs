@@ -3,8 +3,8 @@
 
 use super::{nothing, session::Who};
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    ObjectName, Query, Select, SelectItem, SetExpr, Statement as Sql, TableFactor, Value, VisitMut, VisitorMut,
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
+    Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement as Sql, TableFactor, Value, VisitMut, VisitorMut,
 };
 use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
     CurrentUserVariableToSessionUserFunctionCall, FixArrayLiteral, PrependUnqualifiedPgTableName, ResolveUnqualifiedIdentifier,
@@ -212,8 +212,8 @@ fn plain_type(data_type: &DataType) -> Option<DataType> {
         return None;
     }
     Some(match name.as_str() {
-        "name" | "char" | "pg_node_tree" | "aclitem" | "sql_identifier" | "character_data" | "yes_or_no" | "xid" | "cid" | "inet"
-        | "cidr" | "jsonb" | "json" | "citext" | "regconfig" | "regdictionary" => DataType::Text,
+        "name" | "char" | "pg_node_tree" | "aclitem" | "sql_identifier" | "character_data" | "yes_or_no" | "xid" | "cid"
+        | "inet" | "cidr" | "jsonb" | "json" | "citext" | "regconfig" | "regdictionary" => DataType::Text,
         "oid" | "cardinal_number" => DataType::Integer(None),
         _ => return None,
     })
@@ -242,7 +242,8 @@ fn set_function(function: &Function) -> Option<Expr> {
             let mut query = query.clone();
             query.order_by = None;
             let SetExpr::Select(select) = query.body.as_mut() else { return None };
-            let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice() else {
+            let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] = select.projection.as_slice()
+            else {
                 return None;
             };
             select.projection = vec![SelectItem::UnnamedExpr(call("array_agg", vec![item.clone()]))];
@@ -274,7 +275,18 @@ fn at_most_one_row(query: &mut Query) {
 /// Whether an expression is computed from many rows.
 fn aggregates(expr: &Expr) -> bool {
     const AGGREGATES: [&str; 12] = [
-        "count", "sum", "min", "max", "avg", "array_agg", "string_agg", "bool_and", "bool_or", "json_agg", "jsonb_agg", "unnest",
+        "count",
+        "sum",
+        "min",
+        "max",
+        "avg",
+        "array_agg",
+        "string_agg",
+        "bool_and",
+        "bool_or",
+        "json_agg",
+        "jsonb_agg",
+        "unnest",
     ];
     let mut found = false;
     let _ = datafusion::sql::sqlparser::ast::visit_expressions(expr, |e| {
@@ -303,7 +315,10 @@ fn expand_composites(select: &mut Select) {
                     && let Some(array) = argument(f)
                 {
                     let one = Expr::Value(Value::Number("1".into(), false).into());
-                    *expr = call("unnest", vec![call("generate_series", vec![one, cast(call("array_length", vec![array]), DataType::BigInt(None))])]);
+                    *expr = call(
+                        "unnest",
+                        vec![call("generate_series", vec![one, cast(call("array_length", vec![array]), DataType::BigInt(None))])],
+                    );
                 }
             }
             _ => {}

@@ -1,0 +1,129 @@
+//! What changes something: statements that make or drop, the end of a transaction, rows in bulk.
+
+use super::{
+    command::{Command, Query},
+    copy::Copy,
+    errors::to_wire,
+    handlers::Handler,
+    planning::{Shape, shape},
+    session,
+    transaction::{Scope, Transaction},
+};
+use crate::ddl::{self, Ddl, Executor, ObjectPath};
+use datafusion::{
+    common::ScalarValue,
+    sql::{
+        parser::Statement,
+        sqlparser::ast::{Query as SqlQuery, Statement as Sql},
+    },
+};
+use datafusion_postgres::pgwire::{
+    api::{
+        ClientInfo, Type,
+        results::{Response, Tag},
+    },
+    error::{PgWireError, PgWireResult},
+    messages::{PgWireBackendMessage, response::TransactionStatus},
+};
+use futures::Sink;
+use std::{fmt::Debug, sync::Arc};
+
+impl Handler {
+    /// Runs a command that is no query of its own.
+    pub(super) async fn without_query<C: ClientInfo>(
+        &self,
+        client: &mut C,
+        command: &Command,
+        values: Vec<ScalarValue>,
+    ) -> PgWireResult<Response> {
+        match command {
+            Command::Ddl(statement) => self.change(client, &statement.0, &statement.1, values).await,
+            Command::Commit => self.commit(client).await,
+            Command::Rollback => {
+                drop(Transaction::of(client).end());
+                self.command(client, command)
+            }
+            other => self.command(client, other),
+        }
+    }
+
+    /// Makes or changes something: seen by this connection at once, by all others when its transaction is committed.
+    async fn change<C: ClientInfo>(
+        &self,
+        client: &mut C,
+        ddl: &Ddl,
+        sql: &str,
+        values: Vec<ScalarValue>,
+    ) -> PgWireResult<Response> {
+        let failed = |e: crate::Error| to_wire(&e, sql);
+        let engine = self.0.engine();
+        let lake = engine.lake().map_err(failed)?;
+        let id = uuid::Uuid::new_v4().to_string();
+        let _running = self.running(client, id.clone());
+        let Scope { mut changes, path } = Scope::of(client);
+        let timeout = session::statement_timeout(client.metadata());
+        let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id, values };
+        let done = executor.run(ddl.clone()).await.map_err(failed)?;
+        if client.transaction_status() == TransactionStatus::Transaction {
+            Transaction::of(client).set(changes);
+        } else {
+            ddl::commit(lake, changes).await.map_err(failed)?;
+        }
+        let tag = match (done.rows, done.skipped) {
+            // Where IF NOT EXISTS found the table, PostgreSQL says this instead of a count.
+            (_, true) if done.tag == "SELECT" => Tag::new("CREATE TABLE AS"),
+            (Some(rows), _) => Tag::new(done.tag).with_rows(usize::try_from(rows).unwrap_or(usize::MAX)),
+            (None, _) => Tag::new(done.tag),
+        };
+        Ok(Response::Execution(tag))
+    }
+
+    /// Ends a transaction and makes what it changed durable and visible, all at once.
+    async fn commit<C: ClientInfo>(&self, client: &mut C) -> PgWireResult<Response> {
+        let changes = Transaction::of(client).end();
+        if client.transaction_status() != TransactionStatus::Error && !changes.is_empty() {
+            let lake = self.0.engine().lake().map_err(|e| to_wire(&e, ""))?;
+            if let Err(error) = ddl::commit(lake, changes).await {
+                // The transaction is over all the same.
+                client.set_transaction_status(TransactionStatus::Idle);
+                return Err(to_wire(&error, ""));
+            }
+        }
+        self.command(client, &Command::Commit)
+    }
+
+    /// An INSERT whose parameters have the types of the columns that they are for, and those types.
+    pub(super) async fn insert_shape<C: ClientInfo>(
+        &self,
+        client: &C,
+        (name, columns, query): (&ObjectPath, &[String], &SqlQuery),
+        types: &[Option<Type>],
+    ) -> Result<(SqlQuery, Shape), crate::Error> {
+        let engine = self.0.engine();
+        let lake = engine.lake()?;
+        let Scope { mut changes, path } = Scope::of(client);
+        let (id, values) = (String::new(), Vec::new());
+        let executor = Executor { engine, lake, transaction: &mut changes, path, sql: "", timeout: None, id, values };
+        let (_, schema) = executor.table(name)?;
+        let typed = ddl::typed_values(&schema, columns, query)?;
+        let plain = Statement::Statement(Box::new(Sql::Query(Box::new(typed.clone()))));
+        let rows = Query { sql: typed.to_string(), plain: Some(plain), translated: None, catalog: false, lists: Vec::new() };
+        let shape = shape(engine, Arc::new(rows), types.to_vec(), Scope::of(client)).await?;
+        Ok((typed, shape))
+    }
+
+    /// Runs a COPY. Says whether rows are awaited now.
+    pub(super) async fn copy<C>(&self, client: &mut C, copy: &Copy, extended: bool) -> PgWireResult<bool>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        match copy {
+            Copy::Out { query, form } => self.copy_out(client, query, form).await.map(|()| false),
+            Copy::In { table, columns, form, sql } => {
+                self.copy_in(client, (table, columns, form, sql), extended).await.map(|()| true)
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+select bucket, count(*) as notes, max(id) as newest from {{ ref('few') }} group by bucket
