@@ -120,7 +120,7 @@ def project(body, http=28480, pgwire=28481):
     """A folder with a configuration."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lakebox-bench"))
     (folder / "models").mkdir()
-    text = f'{body}\nserver: {{ http: "127.0.0.1:{http}", pgwire: "127.0.0.1:{pgwire}" }}\n'
+    text = f'{body}\nserver: {{ http: "127.0.0.1:{http}", pgwire: "127.0.0.1:{pgwire}", flight: "127.0.0.1:{pgwire + 1}" }}\n'
     (folder / "lakebox.yaml").write_text(text)
     return folder
 

@@ -5,12 +5,13 @@ cd "$(dirname "$0")"
 bin=${LAKEBOX_BIN:-${CARGO_TARGET_DIR:?run this through make}/debug/lakebox}
 http=${LAKEBOX_HTTP_PORT:-21480}
 pgwire=${LAKEBOX_PGWIRE_PORT:-21481}
+flight=${LAKEBOX_FLIGHT_PORT:-21482}
 export LAKEBOX_URL=http://127.0.0.1:$http
 export LAKEBOX_SHOTS=${LAKEBOX_SHOTS:-$PWD/test-results}
 mkdir -p "$LAKEBOX_SHOTS"
 
 work=$(mktemp -d)
-"$bin" demo --dir "$work/demo" --http "127.0.0.1:$http" --pgwire "127.0.0.1:$pgwire" > "$work/log" 2>&1 &
+"$bin" demo --dir "$work/demo" --http "127.0.0.1:$http" --pgwire "127.0.0.1:$pgwire" --flight "127.0.0.1:$flight" > "$work/log" 2>&1 &
 server=$!
 stop() { kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$work"; }
 trap stop EXIT

@@ -60,6 +60,7 @@ async fn what_tools_ask_of_postgresqls_catalog_is_answered() -> Result<()> {
     let (_server, _project, lakebox) = lakebox().await?;
     let config = format!("host=127.0.0.1 port={} user=analyst dbname=lakebox", lakebox.pgwire_port());
     let (connection, driver) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await?;
+    #[expect(clippy::disallowed_methods, reason = "the connection ends with its client")]
     let driving = tokio::spawn(driver);
     let number = |sql: &'static str| {
         let connection = &connection;

@@ -49,6 +49,7 @@ on_both! {
     records::runs_of_a_dead_process_become_failed,
     records::model_states_are_replaced_whole,
     records::saved_queries_can_be_made_changed_and_removed,
+    records::schemas_and_views_change_with_tables_or_not_at_all,
     records::settings_hold_any_json,
     records::everything_is_there_after_opening_again,
     records::many_may_open_at_once,

@@ -141,3 +141,49 @@ pub async fn a_claim_keeps_others_out_until_it_is_dropped(url: &str) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+pub async fn schemas_and_views_change_with_tables_or_not_at_all(url: &str) {
+    use catalog::{Commit, ObjectChange, PointerSwap, ViewRecord};
+    let catalog = open(url).await;
+    let view = |name: &str, definition: &str| ViewRecord {
+        view: format!("analytics.{name}").parse().unwrap(),
+        definition: definition.to_owned(),
+        columns_ipc: "00ff".to_owned(),
+    };
+    let table = |name: &str, expected: Option<&str>, new: Option<&str>| PointerSwap {
+        table: format!("analytics.{name}").parse().unwrap(),
+        expected: expected.map(str::to_owned),
+        new: new.map(str::to_owned),
+        writer: Some("sql".to_owned()),
+    };
+    let made = [ObjectChange::AddSchema("analytics".to_owned()), ObjectChange::AddView(view("v", "select 1"))];
+    let commit = Commit { swaps: vec![table("t", None, Some("one.json"))], cursor: None };
+    catalog.commit_with(commit, &made).await.unwrap();
+    assert_eq!(catalog.schemas().await.unwrap(), ["analytics"]);
+    assert_eq!(catalog.views().await.unwrap(), [view("v", "select 1")]);
+
+    // One thing that is not as expected keeps everything as it was.
+    for refused in [
+        ObjectChange::AddSchema("analytics".to_owned()),
+        ObjectChange::RemoveSchema("other".to_owned()),
+        ObjectChange::AddView(view("v", "select 2")),
+        ObjectChange::SetView(view("w", "select 2")),
+        ObjectChange::RemoveView(view("w", "").view),
+    ] {
+        let commit = Commit { swaps: vec![table("t", Some("one.json"), Some("two.json"))], cursor: None };
+        let error = catalog.commit_with(commit, &[ObjectChange::AddView(view("x", "select 3")), refused]).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Conflict, "{error}");
+    }
+    assert_eq!(catalog.views().await.unwrap().len(), 1);
+    assert_eq!(catalog.tables().await.unwrap()[0].metadata_location, "one.json");
+
+    let last = [
+        ObjectChange::SetView(view("v", "select 4")),
+        ObjectChange::AddView(view("w", "select 5")),
+        ObjectChange::RemoveSchema("analytics".to_owned()),
+    ];
+    catalog.commit_with(Commit::default(), &last).await.unwrap();
+    catalog.commit_with(Commit::default(), &[ObjectChange::RemoveView(view("w", "").view)]).await.unwrap();
+    assert_eq!(catalog.views().await.unwrap(), [view("v", "select 4")]);
+    assert!(catalog.schemas().await.unwrap().is_empty());
+}

@@ -272,8 +272,37 @@ server: { http: 0.0.0.0:8480, pgwire: 127.0.0.1:8480 }
 "#;
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:39: error: server.http and server.pgwire both want port 8480
-      hint: Give each its own port; the usual ones are 8480 and 5480.
+      hint: Give each its own port; the usual ones are 8480, 5480 and 8481.
     "#);
+}
+
+#[test]
+fn a_port_that_others_reach_needs_users_and_users_need_names_and_passwords() {
+    let text = r#"
+server: { http: 0.0.0.0:8480, pgwire: 0.0.0.0:5480, flight: 10.0.0.1:8481 }
+"#;
+    insta::assert_snapshot!(told(text), @r#"
+    lakebox.yaml:1:39: error: server.pgwire listens on 0.0.0.0, where whoever can reach it may read and change everything
+      hint: Say who may connect, under `server`: users: [{ name: analyst, password: "${ANALYST_PASSWORD}" }]. Or listen on 127.0.0.1.
+    lakebox.yaml:1:61: error: server.flight listens on 10.0.0.1, where whoever can reach it may read and change everything
+      hint: Say who may connect, under `server`: users: [{ name: analyst, password: "${ANALYST_PASSWORD}" }]. Or listen on 127.0.0.1.
+    "#);
+    let text = r#"
+server:
+  pgwire: 0.0.0.0:5480
+  users: [{ name: ann, password: a }, { name: ann, password: b }, { name: bob, password: "" }, { name: carl }]
+  tls: { cert: nothing.pem, key: nothing.pem }
+"#;
+    let told = told(text);
+    for part in [
+        "there are two users `ann`",
+        "the user `bob` has an empty password",
+        "has no `password`",
+        "server.tls can't be used: reading the certificate",
+    ] {
+        assert!(told.contains(part), "no `{part}` in\n{told}");
+    }
+    assert!(!told.contains("listens on"), "{told}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) use history::Queries;
 pub(crate) use labels::Labels;
 pub(crate) use params::json_params;
 pub(crate) use plain::plain_batch;
-pub(crate) use session::{CATALOG, SERVER_VERSION, Session};
+pub(crate) use session::{CATALOG, SERVER_VERSION, SERVER_VERSION_NUMBER, Session};
 pub(crate) use statement::{check_read_only, parse, parse_all};
 
 use crate::{

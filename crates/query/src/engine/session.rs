@@ -33,6 +33,8 @@ pub(crate) const SEARCH_PATH: &str = "public";
 
 /// The version that clients are told: the PostgreSQL whose dialect is spoken. Drivers decide by it what they may ask.
 pub(crate) const SERVER_VERSION: &str = "16.6 (lakebox)";
+/// The same as a number.
+pub(crate) const SERVER_VERSION_NUMBER: &str = "160006";
 
 /// Spilled runs that one merge reads at once. Unbounded, the merges below take all memory there is and leave none for the one on top.
 const SPILLED_RUNS_AT_ONCE: usize = 8;

@@ -26,7 +26,7 @@ use arrow_flight::{
         CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandPreparedStatementQuery, CommandPreparedStatementUpdate,
         CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
         TicketStatementQuery,
-        metadata::{GetCatalogsBuilder, GetTableTypesBuilder, SqlInfoData},
+        metadata::{GetCatalogsBuilder, SqlInfoData},
         server::{FlightSqlService, PeekableFlightDataStream},
     },
 };
@@ -293,7 +293,7 @@ impl FlightSqlService for Service {
 
     async fn get_flight_info_table_types(&self, query: CommandGetTableTypes, request: Request<FlightDescriptor>) -> Info {
         self.check(request.metadata()).await?;
-        info(&query, &GetTableTypesBuilder::new().schema(), request.into_inner())
+        info(&query, &query.clone().into_builder().schema(), request.into_inner())
     }
 
     async fn get_flight_info_sql_info(&self, query: CommandGetSqlInfo, request: Request<FlightDescriptor>) -> Info {
@@ -343,9 +343,9 @@ impl FlightSqlService for Service {
         one(metadata::tables(&self.engine, query))
     }
 
-    async fn do_get_table_types(&self, _: CommandGetTableTypes, request: Request<Ticket>) -> Result<Rows, Status> {
+    async fn do_get_table_types(&self, query: CommandGetTableTypes, request: Request<Ticket>) -> Result<Rows, Status> {
         self.check(request.metadata()).await?;
-        let mut builder = GetTableTypesBuilder::new();
+        let mut builder = query.into_builder();
         builder.append(TABLE);
         builder.append(VIEW);
         one(builder.build())

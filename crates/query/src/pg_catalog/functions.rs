@@ -247,7 +247,9 @@ fn register_names(context: &SessionContext, catalog: &Arc<PgCatalog>) {
         let eval = move |args: &[ArrayRef], _| -> Result<ArrayRef> {
             // What is a name already stays one.
             if args.first().is_some_and(|a| matches!(a.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)) {
-                return cast(&args[0], &DataType::Utf8).map_err(Into::into);
+                let texts = text_argument(args, 0)?;
+                let bare = |t: Option<String>| t.map(|t| t.strip_prefix("pg_catalog.").map_or(t.clone(), str::to_owned));
+                return Ok(Arc::new(texts.into_iter().map(bare).collect::<StringArray>()));
             }
             let lookup = own.lookup();
             let text =

@@ -92,7 +92,28 @@ fn nothing(data_type: &DataType, rows: usize) -> ArrayRef {
     }
 }
 
-fn provide(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Arc<dyn TableProvider>> {
+/// Columns that hold lists in PostgreSQL, none of which has a value here: rights, options and settings.
+fn is_list(name: &str) -> bool {
+    name.ends_with("acl")
+        || name.ends_with("options")
+        || matches!(name, "setconfig" | "rolconfig" | "proconfig" | "extconfig" | "useconfig" | "evttags")
+}
+
+/// Lists where PostgreSQL has lists: functions over them would not take text.
+fn listed(fields: &mut [Field], columns: &mut [ArrayRef]) {
+    for (field, column) in fields.iter_mut().zip(columns) {
+        if is_list(field.name()) && *field.data_type() == DataType::Utf8 {
+            let list = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
+            *column = new_null_array(&list, column.len());
+            *field = field.clone().with_data_type(list);
+        }
+    }
+}
+
+fn provide(schema: SchemaRef, mut columns: Vec<ArrayRef>) -> Result<Arc<dyn TableProvider>> {
+    let mut fields: Vec<Field> = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+    listed(&mut fields, &mut columns);
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
     let rows = columns.first().map_or(0, |c| c.len());
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options).map_err(DataFusionError::from)?;
@@ -102,8 +123,14 @@ fn provide(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Arc<dyn TablePro
 /// The batches as a table whose fields say nothing beyond name and type: hints for other programs would make equal types unequal in joins.
 pub(super) fn plain(schema: &Schema, batches: &[RecordBatch]) -> Result<Arc<dyn TableProvider>> {
     let fields: Vec<Field> = schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batches = batches.iter().map(|b| RecordBatch::try_new(Arc::clone(&schema), b.columns().to_vec()));
+    let (mut first, mut columns) = (fields.clone(), fields.iter().map(|f| new_null_array(f.data_type(), 0)).collect::<Vec<_>>());
+    listed(&mut first, &mut columns);
+    let schema = Arc::new(Schema::new(first));
+    let batches = batches.iter().map(|batch| {
+        let (mut fields, mut columns) = (fields.clone(), batch.columns().to_vec());
+        listed(&mut fields, &mut columns);
+        RecordBatch::try_new(Arc::clone(&schema), columns)
+    });
     let batches = batches.collect::<std::result::Result<Vec<_>, _>>().map_err(DataFusionError::from)?;
     Ok(Arc::new(MemTable::try_new(schema, vec![batches])?))
 }

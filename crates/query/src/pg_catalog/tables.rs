@@ -54,6 +54,7 @@ pub(super) fn own(catalog: &PgCatalog, view: &LakeView, name: &str) -> Made {
         "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" => statistics(&all()),
         "pg_roles" | "pg_authid" => roles(catalog),
         "pg_user" | "pg_shadow" => users(),
+        "pg_settings" => settings(),
         // These describe PostgreSQL's own tables, of which there are none here.
         "pg_attrdef" | "pg_collation" | "pg_depend" | "pg_init_privs" | "pg_rewrite" | "pg_statistic" | "pg_shdepend" => {
             empty_like(catalog, name)
@@ -338,6 +339,54 @@ fn users() -> Made {
         ("passwd", nothing()),
         ("valuntil", nothing()),
         ("useconfig", nothing()),
+    ])
+    .map(Some)
+}
+
+/// Settings that clients look up before they set or believe something, with PostgreSQL's values.
+const SETTINGS: [(&str, &str, &str); 18] = [
+    ("application_name", "", "string"),
+    ("bytea_output", "hex", "enum"),
+    ("client_encoding", "UTF8", "string"),
+    ("datestyle", "ISO, MDY", "string"),
+    ("extra_float_digits", "1", "integer"),
+    ("intervalstyle", "postgres", "enum"),
+    ("lock_timeout", "0", "integer"),
+    ("max_identifier_length", "63", "integer"),
+    ("max_index_keys", "32", "integer"),
+    ("search_path", "gold, silver", "string"),
+    ("server_encoding", "UTF8", "string"),
+    ("server_version", crate::engine::SERVER_VERSION, "string"),
+    ("server_version_num", crate::engine::SERVER_VERSION_NUMBER, "integer"),
+    ("standard_conforming_strings", "on", "bool"),
+    ("statement_timeout", "0", "integer"),
+    ("timezone", "UTC", "string"),
+    ("transaction_isolation", "read committed", "enum"),
+    ("work_mem", "4096", "integer"),
+];
+
+fn settings() -> Made {
+    let rows = SETTINGS.len();
+    let same = |value: &str| texts(std::iter::repeat_n(value.to_owned(), rows));
+    let internal = |name: &str| name.starts_with("server_") || name.starts_with("max_");
+    table(vec![
+        ("name", texts(SETTINGS.map(|(name, ..)| name))),
+        ("setting", texts(SETTINGS.map(|(_, value, _)| value))),
+        ("unit", nulls(rows)),
+        ("category", same("Client Connection Defaults")),
+        ("short_desc", nulls(rows)),
+        ("extra_desc", nulls(rows)),
+        ("context", texts(SETTINGS.map(|(name, ..)| if internal(name) { "internal" } else { "user" }))),
+        ("vartype", texts(SETTINGS.map(|(.., kind)| kind))),
+        ("source", same("default")),
+        ("min_val", nulls(rows)),
+        ("max_val", nulls(rows)),
+        ("enumvals", nulls(rows)),
+        ("boot_val", texts(SETTINGS.map(|(_, value, _)| value))),
+        ("reset_val", texts(SETTINGS.map(|(_, value, _)| value))),
+        ("sourcefile", nulls(rows)),
+        ("sourceline", ints(std::iter::repeat_n(0, rows))),
+        ("pending_restart", bools(std::iter::repeat_n(false, rows))),
     ])
     .map(Some)
 }

@@ -68,6 +68,9 @@ pub(super) fn get(metadata: &HashMap<String, String>, name: &str) -> PgWireResul
     if name == "server_version" {
         return Ok(crate::engine::SERVER_VERSION.to_owned());
     }
+    if name == "server_version_num" {
+        return Ok(crate::engine::SERVER_VERSION_NUMBER.to_owned());
+    }
     let known = DEFAULTS.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
     known.ok_or_else(|| refused("42704", format!("unrecognized configuration parameter \"{name}\"")))
 }
@@ -114,6 +117,11 @@ impl Who {
             path: path(&metadata).to_vec(),
             metadata,
         }
+    }
+
+    /// The schemas in which names without one are looked for.
+    pub(super) fn schemas(&self) -> impl Iterator<Item = String> + '_ {
+        self.path.iter().map(|l| l.as_str().to_owned())
     }
 
     /// The value of a function that asks for the session; none for other expressions.

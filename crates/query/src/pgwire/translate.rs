@@ -18,8 +18,9 @@ pub(super) fn translated(statement: &Sql) -> Sql {
     if let Sql::Query(query) = &mut statement {
         show_names(query);
     }
-    let _ = VisitMut::visit(&mut statement, &mut Translator);
+    // What reads nothing goes first: the rest need not be understood then.
     nothing::fold(&mut statement);
+    let _ = VisitMut::visit(&mut statement, &mut Translator);
     let rules: [&dyn SqlStatementRewriteRule; 8] = [
         &ResolveUnqualifiedIdentifier,
         &RewriteArrayAnyAllOperation,
@@ -54,6 +55,17 @@ impl VisitorMut for SessionFunctions<'_> {
                     *item = SelectItem::ExprWithAlias { expr: value, alias: Ident::with_quote('"', name) };
                 }
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        // How Grafana takes the search path apart.
+        if let Expr::InSubquery { expr: inner, subquery, negated } = expr
+            && subquery.to_string().contains("string_to_array(current_setting('search_path')")
+        {
+            let list = self.0.schemas().map(text).collect();
+            *expr = Expr::InList { expr: inner.clone(), list, negated: *negated };
         }
         ControlFlow::Continue(())
     }
@@ -172,7 +184,9 @@ impl VisitorMut for Translator {
         match expr {
             Expr::Cast { expr: inner, data_type, .. } => {
                 if let Some(kind) = named_by(data_type) {
-                    *expr = call(&format!("{kind}in"), vec![inner.as_ref().clone()]);
+                    // Functions are kept by name in PostgreSQL's own rows, everything else by number.
+                    let way = if kind == "regproc" { "out" } else { "in" };
+                    *expr = call(&format!("{kind}{way}"), vec![inner.as_ref().clone()]);
                 } else if let Some(plain) = plain_type(data_type) {
                     *data_type = plain;
                 }
@@ -377,6 +391,11 @@ mod tests {
             ("SELECT a FROM t WHERE a LIKE 'b/_' ESCAPE '/'", "SELECT a FROM t WHERE a LIKE replace('b/_', '/', '\\')"),
             ("SELECT (SELECT b FROM u WHERE u.a = t.a) FROM t", "SELECT (SELECT max(b) FROM u WHERE u.a = t.a) FROM t"),
             ("SELECT ARRAY(SELECT b FROM u ORDER BY 1) FROM t", "SELECT (SELECT array_agg(b) FROM u) FROM t"),
+            (
+                "SELECT a FROM t WHERE f = 'pg_catalog.array_in'::regproc",
+                "SELECT a FROM t WHERE f = regprocout('pg_catalog.array_in')",
+            ),
+            ("SELECT (SELECT b FROM pg_attrdef d WHERE d.c <> t.c) AS x FROM t", "SELECT NULL AS x FROM t"),
             ("SELECT a::pg_catalog.name FROM t", "SELECT a::TEXT FROM t"),
             (
                 "SELECT generate_subscripts(a, 1) FROM t",
