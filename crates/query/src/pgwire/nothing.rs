@@ -1,9 +1,9 @@
 //! Tables of PostgreSQL's catalog that never hold a row here: what is read from them is known without reading.
 
-use super::translate::function_name;
+use super::translate::{call, function_name};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, GroupByExpr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, Statement as Sql,
-    TableFactor, Value, VisitMut, VisitorMut,
+    TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -75,19 +75,20 @@ impl VisitorMut for Folder {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let value = |value: Value| Some(Expr::Value(value.into()));
         let known = match &*expr {
-            Expr::Subquery(query) if yields_nothing(query) => Some(Value::Null),
-            Expr::Exists { subquery, negated } if yields_nothing(subquery) => Some(Value::Boolean(*negated)),
-            Expr::InSubquery { subquery, negated, .. } if yields_nothing(subquery) => Some(Value::Boolean(*negated)),
+            Expr::Subquery(query) if yields_nothing(query) => value(Value::Null),
+            Expr::Exists { subquery, negated } if yields_nothing(subquery) => value(Value::Boolean(*negated)),
+            Expr::InSubquery { subquery, negated, .. } if yields_nothing(subquery) => value(Value::Boolean(*negated)),
             Expr::Function(Function { args: FunctionArguments::Subquery(query), .. })
                 if function_name(expr).as_deref() == Some("array") && yields_nothing(query) =>
             {
-                Some(Value::Null)
+                Some(call("make_array", Vec::new()))
             }
             _ => None,
         };
-        if let Some(value) = known {
-            *expr = Expr::Value(value.into());
+        if let Some(known) = known {
+            *expr = known;
         }
         ControlFlow::Continue(())
     }
@@ -130,15 +131,38 @@ fn is_empty(factor: &TableFactor) -> bool {
 /// Whether it yields a row even of no rows: `SELECT count(*)`.
 fn counts(select: &Select) -> bool {
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
-    let mut aggregates = false;
-    let _ = datafusion::sql::sqlparser::ast::visit_expressions(&select.projection, |e| {
-        aggregates |= matches!(e, Expr::Function(f) if f.over.is_none())
-            && function_name(e).is_some_and(|n| {
-                matches!(n.as_str(), "count" | "sum" | "min" | "max" | "avg" | "bool_and" | "bool_or") || n.ends_with("_agg")
-            });
-        ControlFlow::<()>::Continue(())
-    });
-    aggregates && !grouped
+    let mut aggregates = Aggregates { depth: 0, found: false };
+    let _ = Visit::visit(&select.projection, &mut aggregates);
+    aggregates.found && !grouped
+}
+
+/// Looks for aggregates of the SELECT itself; those of subqueries inside of it are theirs.
+struct Aggregates {
+    depth: usize,
+    found: bool,
+}
+
+impl Visitor for Aggregates {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let aggregate = |n: String| {
+            matches!(n.as_str(), "count" | "sum" | "min" | "max" | "avg" | "bool_and" | "bool_or") || n.ends_with("_agg")
+        };
+        let own = self.depth == 0 && matches!(expr, Expr::Function(f) if f.over.is_none());
+        self.found |= own && function_name(expr).is_some_and(aggregate);
+        ControlFlow::Continue(())
+    }
 }
 
 /// Makes a SELECT that yields nothing one that the engine can plan. Says whether it did.
@@ -205,6 +229,8 @@ mod tests {
             ("SELECT a FROM t WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend)", "SELECT a FROM t WHERE NOT false"),
             ("SELECT x.a, f(b) FROM u AS x JOIN pg_trigger ON true ORDER BY 1", "SELECT NULL AS a, NULL AS \"f\" WHERE false"),
             ("SELECT a FROM u LEFT JOIN pg_description ON true", "SELECT a FROM u LEFT JOIN pg_description ON true"),
+            ("SELECT a, (SELECT count(*) FROM u) AS n FROM pg_policy", "SELECT NULL AS a, NULL AS n WHERE false"),
+            ("SELECT ARRAY(SELECT a FROM pg_policy) AS b FROM t", "SELECT make_array() AS b FROM t"),
             ("SELECT count(*) FROM pg_policy", "SELECT count(*) FROM pg_policy"),
         ] {
             assert_eq!(folded(sql), expected, "{sql}");
