@@ -30,7 +30,7 @@ use arrow_flight::{
         server::{FlightSqlService, PeekableFlightDataStream},
     },
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use datafusion::{common::ScalarValue, sql::parser::Statement};
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -106,7 +106,12 @@ impl Service {
     async fn basic(&self, header: &str) -> Result<String, Status> {
         let refused = || Status::unauthenticated("give the name and password of a user of this lakebox");
         let encoded = header.strip_prefix("Basic ").ok_or_else(refused)?;
-        let decoded = BASE64_STANDARD.decode(encoded.trim()).ok().and_then(|d| String::from_utf8(d).ok()).ok_or_else(refused)?;
+        // Some drivers pad it, some don't.
+        let decoded = BASE64_STANDARD_NO_PAD
+            .decode(encoded.trim().trim_end_matches('='))
+            .ok()
+            .and_then(|d| String::from_utf8(d).ok())
+            .ok_or_else(refused)?;
         let (name, password) = decoded.split_once(':').ok_or_else(refused)?;
         let (users, name, password) = (self.users.clone(), name.to_owned(), password.to_owned());
         let checked = runtime::blocking("checking a password", move || users.accepts(&name, &password).then_some(name)).await;

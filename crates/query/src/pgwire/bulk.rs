@@ -16,7 +16,7 @@ use crate::{
 };
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray},
-    datatypes::{DataType, SchemaRef},
+    datatypes::{DataType, Field, SchemaRef},
 };
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -83,11 +83,10 @@ impl Handler {
         let (code, columns, each) = codes(form.format, schema.fields().len());
         client.feed(PgWireBackendMessage::CopyOutResponse(CopyOutResponse::new(code, columns, each))).await?;
         let fields: Vec<FieldInfo> = wire::describe(&schema, |_| FieldFormat::Binary);
+        // Clients expect the head of the binary form in one message with what comes next.
+        let mut head: Vec<u8> = Vec::new();
         match form.format {
-            CopyFormat::Binary => {
-                let head = [SIGNATURE, &[0; 8]].concat();
-                client.feed(PgWireBackendMessage::CopyData(CopyData::new(head.into()))).await?;
-            }
+            CopyFormat::Binary => head = [SIGNATURE, &[0; 8]].concat(),
             _ if form.header => {
                 let head = form.head(schema.fields().iter().map(|f| f.name().as_str()));
                 client.feed(PgWireBackendMessage::CopyData(CopyData::new(head.into()))).await?;
@@ -102,7 +101,8 @@ impl Handler {
                 CopyFormat::Binary => wire::rows(&batch, &fields)
                     .into_iter()
                     .map(|row| {
-                        let mut data = BytesMut::with_capacity(row.data.len() + 2);
+                        let mut data = BytesMut::with_capacity(head.len() + row.data.len() + 2);
+                        data.put_slice(&std::mem::take(&mut head));
                         data.put_i16(columns);
                         data.put_slice(&row.data);
                         data.freeze()
@@ -115,7 +115,8 @@ impl Handler {
             }
         }
         if form.format == CopyFormat::Binary {
-            client.feed(PgWireBackendMessage::CopyData(CopyData::new(Bytes::from_static(&[0xff, 0xff])))).await?;
+            head.extend_from_slice(&[0xff, 0xff]);
+            client.feed(PgWireBackendMessage::CopyData(CopyData::new(head.into()))).await?;
         }
         client.feed(PgWireBackendMessage::CopyDone(CopyDone::new())).await?;
         client.feed(PgWireBackendMessage::CommandComplete(Tag::new("COPY").with_rows(rows).into())).await?;
@@ -231,7 +232,13 @@ fn scalars<'a>(
     binary: bool,
     name: &str,
 ) -> Result<ArrayRef, Error> {
-    let wire: Type = wire_type(&Arc::new(arrow::datatypes::Field::new("", data_type.clone(), true)));
+    // The names that tables give to items would make equal types unequal here; the batch is brought to the table's types at the end.
+    let bare = match data_type {
+        DataType::List(item) => DataType::List(Arc::new(Field::new("item", item.data_type().clone(), true))),
+        other => other.clone(),
+    };
+    let data_type = &bare;
+    let wire: Type = wire_type(&Arc::new(Field::new("", data_type.clone(), true)));
     let scalar = |value: Option<&[u8]>| -> Result<ScalarValue, Error> {
         let wrong = || Error::new(Kind::Invalid, format!("column {name}: a value is not a valid {}", wire.name()));
         let Some(value) = value else { return Ok(ScalarValue::try_from(data_type)?) };

@@ -174,7 +174,15 @@ impl StartupHandler for Door {
                 client.set_pid_and_secret_key(pid, key);
                 finish_authentication(client, &Parameters).await
             }
-            (Self::Locked(scram), message) => scram.on_startup(client, message).await,
+            (Self::Locked(scram), message) => scram.on_startup(client, message).await.map_err(|error| match error {
+                // The exchange itself carries no name: it was told when the connection began.
+                PgWireError::InvalidPassword(_) => {
+                    let user = client.metadata().get("user").map_or("", String::as_str);
+                    let message = format!("password authentication failed for user \"{user}\"");
+                    PgWireError::UserError(Box::new(ErrorInfo::new("FATAL".to_owned(), "28P01".to_owned(), message)))
+                }
+                other => other,
+            }),
             _ => Ok(()),
         }
     }
