@@ -67,7 +67,7 @@ impl VisitorMut for Folder {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         // With CTEs a name may mean another table.
-        if query.with.is_none() && empty_body(&mut query.body) {
+        if query.with.is_none() && empty_body(&mut query.body, false) {
             query.order_by = None;
             query.limit_clause = None;
         }
@@ -165,8 +165,9 @@ impl Visitor for Aggregates {
     }
 }
 
-/// Makes a SELECT that yields nothing one that the engine can plan. Says whether it did.
-fn empty_body(body: &mut SetExpr) -> bool {
+/// Makes a SELECT that yields nothing one that the engine can plan. Says whether it did. `hidden`: nobody sees what its columns are called, so
+/// that each can have a name of its own, which the engine wants.
+fn empty_body(body: &mut SetExpr, hidden: bool) -> bool {
     match body {
         SetExpr::Select(select) => {
             if !reads_nothing(select) || counts(select) {
@@ -175,6 +176,13 @@ fn empty_body(body: &mut SetExpr) -> bool {
             let named: Option<Vec<SelectItem>> = select.projection.iter().map(nameless).collect();
             let Some(projection) = named else { return false };
             select.projection = projection;
+            if hidden {
+                for (at, item) in select.projection.iter_mut().enumerate() {
+                    if let SelectItem::ExprWithAlias { alias, .. } = item {
+                        *alias = Ident::new(format!("c{at}"));
+                    }
+                }
+            }
             select.distinct = None;
             select.from = Vec::new();
             select.selection = Some(Expr::Value(Value::Boolean(false).into()));
@@ -183,7 +191,7 @@ fn empty_body(body: &mut SetExpr) -> bool {
             true
         }
         SetExpr::SetOperation { left, right, .. } => {
-            let (left, right) = (empty_body(left), empty_body(right));
+            let (left, right) = (empty_body(left, hidden), empty_body(right, true));
             left && right
         }
         _ => false,
@@ -230,6 +238,10 @@ mod tests {
             ("SELECT x.a, f(b) FROM u AS x JOIN pg_trigger ON true ORDER BY 1", "SELECT NULL AS a, NULL AS \"f\" WHERE false"),
             ("SELECT a FROM u LEFT JOIN pg_description ON true", "SELECT a FROM u LEFT JOIN pg_description ON true"),
             ("SELECT a, (SELECT count(*) FROM u) AS n FROM pg_policy", "SELECT NULL AS a, NULL AS n WHERE false"),
+            (
+                "SELECT a, NULL FROM pg_policy UNION SELECT a, NULL FROM pg_trigger",
+                "SELECT NULL AS a, NULL AS \"?column?\" WHERE false UNION SELECT NULL AS c0, NULL AS c1 WHERE false",
+            ),
             ("SELECT ARRAY(SELECT a FROM pg_policy) AS b FROM t", "SELECT make_array() AS b FROM t"),
             ("SELECT count(*) FROM pg_policy", "SELECT count(*) FROM pg_policy"),
         ] {
