@@ -45,11 +45,14 @@ fn project(lakebox: &Lakebox) -> Result<tempfile::TempDir> {
 }
 
 async fn check_results(lakebox: &Lakebox) -> Result<()> {
-    let rows = lakebox.csv("select bucket, notes, newest from analytics.buckets where bucket < 2 order by bucket").await?;
+    let rows = lakebox
+        .csv("select bucket, notes, newest from analytics.buckets where bucket < 2 order by bucket")
+        .await?
+        .replace("\r\n", "\n");
     ensure!(rows.trim() == "bucket,notes,newest\n0,100,1000\n1,100,991", "{rows}");
-    let rows = lakebox.csv("select label, notes from analytics.labelled order by bucket").await?;
+    let rows = lakebox.csv("select label, notes from analytics.labelled order by bucket").await?.replace("\r\n", "\n");
     ensure!(rows.trim() == "label,notes\nzero,100\none,100\ntwo,100", "{rows}");
-    let rows = lakebox.csv("select count(*) as n from analytics.few").await?;
+    let rows = lakebox.csv("select count(*) as n from analytics.few").await?.replace("\r\n", "\n");
     ensure!(rows.trim() == "n\n1000", "{rows}");
     Ok(())
 }
@@ -69,8 +72,10 @@ async fn dbt_connects_builds_tests_and_builds_again() -> Result<()> {
     dbt(folder.path(), &["build"]).await?;
     dbt(folder.path(), &["build", "--full-refresh"]).await?;
     check_results(&lakebox).await?;
-    let left =
-        lakebox.csv("select table_name from information_schema.tables where table_schema = 'analytics' order by 1").await?;
+    let left = lakebox
+        .csv("select table_name from information_schema.tables where table_schema = 'analytics' order by 1")
+        .await?
+        .replace("\r\n", "\n");
     ensure!(left.trim() == "table_name\nbuckets\nfew\nlabelled\nlabels", "{left}");
     let said = dbt(folder.path(), &["docs", "generate"]).await?;
     ensure!(said.contains("Catalog written to"), "{said}");
