@@ -91,11 +91,13 @@ impl Lake {
             tables: tables.all().into_iter().map(|s| (s.table().clone(), Arc::clone(s.view()))).collect(),
             sources: cursors.into_iter().map(|(source, stored)| (source, stored.cursor)).collect(),
         };
+        let view = Arc::new(view);
+        tables.pins().watch(&view);
         let (committed, _) = broadcast::channel(ANNOUNCED_MOST);
         Ok(Self {
             inner: Arc::new(Inner {
                 tables,
-                view: RwLock::new(Arc::new(view)),
+                view: RwLock::new(view),
                 committed,
                 unannounced: Mutex::default(),
                 clock,
@@ -156,8 +158,21 @@ impl Lake {
             next.sources.insert(source.to_owned(), cursor.clone());
         }
         *view = Arc::new(next);
+        self.inner.tables.pins().watch(&view);
         drop(view);
         self.announce(source.map(|(name, _)| name), &published);
+    }
+
+    /// Swaps what queries see of a table that no sink keeps; a sink shows its tables itself, with rows that are not committed.
+    pub(crate) fn publish_unless_kept(&self, state: &TableState) {
+        let mut view = self.inner.view.write();
+        if state.writer().is_some_and(|writer| self.inner.tables.moves().is_present(writer)) {
+            return;
+        }
+        let mut next = LakeView::clone(&view);
+        next.tables.insert(state.table().clone(), Arc::clone(state.view()));
+        *view = Arc::new(next);
+        self.inner.tables.pins().watch(&view);
     }
 
     /// Tells listeners of the commits that the view shows now: those of this source, or those of these tables where no source wrote them.
@@ -183,6 +198,7 @@ impl Lake {
         let mut next = LakeView::clone(&view);
         next.tables.remove(table);
         *view = Arc::new(next);
+        self.inner.tables.pins().watch(&view);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod replace;
 mod sink;
 mod store;
 mod table;
+mod upkeep;
 mod view;
 
 pub use commit::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange, Tables};
@@ -22,4 +23,5 @@ pub use table::{
     DataFileWriter, Evolution, FIELD_ID, FileInfo, SnapshotInfo, TableInfo, TableSpec, TableState, WriterOptions, WrittenFile,
     evolve, field_id, new_data_path, with_field_id,
 };
+pub use upkeep::{Clustering, Done, LAYOUT, Orphans, Policy, Retention, SNAPSHOTS_KEPT_MOST, Step, Thresholds};
 pub use view::{ColumnStats, HotBatch, LakeView, TableView, ViewFile};

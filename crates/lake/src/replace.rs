@@ -2,7 +2,6 @@
 
 use crate::{
     DataFileWriter, Error, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile,
-    commit::metadata::SNAPSHOTS_KEPT,
     new_data_path,
     table::schema::{self, normal},
 };
@@ -12,6 +11,7 @@ use arrow::{
     datatypes::{Schema, SchemaRef},
     row::{OwnedRow, RowConverter, SortField},
 };
+use crate::upkeep::SNAPSHOTS_KEPT_MOST;
 use futures::{Stream, StreamExt};
 use model::LakeTable;
 use object_store::path::Path;
@@ -70,7 +70,7 @@ impl Lake {
         change.drop_all_rows = true;
         change.summary = options.summary;
         change.writer = options.writer;
-        change.properties.insert(SNAPSHOTS_KEPT.to_owned(), Some(FORMER_KEPT.to_owned()));
+        change.properties.insert(SNAPSHOTS_KEPT_MOST.to_owned(), Some(FORMER_KEPT.to_owned()));
         let states = self.commit(vec![change], None).await?;
         let Some(state) = states.first() else { return Err(Error::new(Kind::Bug, "a replacement has no table")) };
         self.publish(None, vec![Arc::clone(state.view())]);

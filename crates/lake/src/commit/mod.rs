@@ -4,10 +4,12 @@ mod change;
 mod garbage;
 pub(crate) mod manifests;
 pub(crate) mod metadata;
+pub(crate) mod moves;
 mod plan;
 mod rewrite;
 mod snapshot;
 mod summary;
+mod pins;
 mod tables;
 
 pub use change::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange};

@@ -1,5 +1,7 @@
 use super::{
     TableChange,
+    moves::Moves,
+    pins::Pins,
     snapshot::{Prepared, prepare},
 };
 use crate::{
@@ -39,6 +41,10 @@ struct Inner {
     writers: parking_lot::Mutex<HashMap<LakeTable, Arc<Mutex<()>>>>,
     /// Tables whose last commit ended with an error of the catalog, so that memory may be behind.
     doubtful: parking_lot::Mutex<HashSet<LakeTable>>,
+    /// Rewritten files that sinks may still name.
+    moves: Arc<Moves>,
+    /// Views that queries may hold.
+    pins: Pins,
 }
 
 /// What a commit did.
@@ -63,6 +69,8 @@ impl Tables {
             states: RwLock::default(),
             writers: parking_lot::Mutex::default(),
             doubtful: parking_lot::Mutex::default(),
+            moves: Arc::default(),
+            pins: Pins::default(),
         };
         let tables = Self { inner: Arc::new(inner) };
         let records = tables.inner.catalog.tables().await?;
@@ -90,6 +98,16 @@ impl Tables {
     /// The catalog.
     pub fn catalog(&self) -> &Catalog {
         &self.inner.catalog
+    }
+
+    /// Views that queries may hold.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.inner.pins
+    }
+
+    /// Rewritten files that sinks may still name.
+    pub(crate) fn moves(&self) -> &Arc<Moves> {
+        &self.inner.moves
     }
 
     /// A table as last committed.
@@ -120,6 +138,11 @@ impl Tables {
         let names: Vec<LakeTable> = changes.iter().map(|c| c.table.clone()).collect();
         let _writers = self.lock(&names).await?;
         self.clear_doubt(&names).await?;
+        let mut changes = changes;
+        for change in &mut changes {
+            change.deletes = self.inner.moves.lead(&change.table, std::mem::take(&mut change.deletes));
+        }
+        let moved: Vec<_> = changes.iter().map(|c| c.moved.clone()).collect();
         let now_us = self.inner.clock.now_us();
         let formers: Vec<_> = names.iter().map(|n| self.state(n)).collect();
         let prepares =
@@ -130,17 +153,29 @@ impl Tables {
             self.inner.doubtful.lock().extend(names);
             return Err(error);
         }
-        let garbage: Vec<_> = prepared.iter_mut().map(|p| std::mem::take(&mut p.garbage)).collect();
+        let garbage: Vec<_> = prepared.iter_mut().map(|p| (p.table.clone(), std::mem::take(&mut p.garbage))).collect();
         let made: HashMap<LakeTable, Arc<TableState>> = prepared.into_iter().map(|p| (p.table, Arc::new(p.state))).collect();
         self.inner.states.write().extend(made.iter().map(|(name, state)| (name.clone(), Arc::clone(state))));
-        for dead in garbage {
-            dead.collect(&self.inner.store).await;
+        for (name, moved) in names.iter().zip(moved) {
+            if let (Some(moved), Some(state)) = (moved, made.get(name)) {
+                self.inner.moves.moved(name, state.writer(), moved);
+            }
+        }
+        for (name, dead) in garbage {
+            dead.collect(&self.inner.store, &self.inner.pins, &self.sharing(&name)).await;
         }
         let moved = names.iter().filter(|name| made.contains_key(*name)).cloned().collect();
         let after = names.iter().zip(formers).map(|(name, former)| made.get(name).cloned().or(former));
         let states = after.collect::<Option<Vec<_>>>();
         let states = states.ok_or_else(|| Error::new(Kind::Bug, "a change to a table that does not exist changed nothing"))?;
         Ok(Applied { states, moved })
+    }
+
+    /// The manifest lists of every table that may have data files of `table`: bronze and silver of one source table share theirs.
+    fn sharing(&self, table: &LakeTable) -> Vec<String> {
+        let states = self.inner.states.read();
+        let others = states.values().filter(|s| s.table() != table && s.table().name == table.name);
+        others.flat_map(|s| super::snapshot::lists(&s.parts.metadata)).collect()
     }
 
     /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.

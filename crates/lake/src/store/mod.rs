@@ -1,12 +1,14 @@
 //! The warehouse: where files live, one spelling of their paths, and puts that last.
 
 mod counted;
+mod held;
 mod durable;
 mod lock;
 mod upload;
 
 pub use counted::{Counters, StoreCounts};
 pub(crate) use lock::WarehouseLock;
+pub(crate) use held::Held;
 pub use upload::FileSink;
 
 use crate::{Error, error::Kind};
@@ -33,6 +35,7 @@ struct Inner {
     local: Option<PathBuf>,
     objects: Arc<dyn ObjectStore>,
     counters: Arc<Counters>,
+    held: Arc<held::Holding>,
 }
 
 impl Store {
@@ -81,7 +84,7 @@ impl Store {
     fn new(root: String, local: Option<PathBuf>, objects: Arc<dyn ObjectStore>) -> Self {
         let counters = Arc::new(Counters::default());
         let objects: Arc<dyn ObjectStore> = Arc::new(Counted::new(objects, Arc::clone(&counters)));
-        Self { inner: Arc::new(Inner { root, local, objects, counters }) }
+        Self { inner: Arc::new(Inner { root, local, objects, counters, held: Arc::default() }) }
     }
 
     /// A warehouse over any object store, for tests that plant faults. Its root is spelt `memory://lake`.
@@ -169,6 +172,16 @@ impl Store {
             Some(root) => FileSink::local(root, path, Arc::clone(&self.inner.counters)),
             None => FileSink::remote(self.clone(), path),
         }
+    }
+
+    /// Keeps a file that no table names yet from being taken for an orphan, until what is returned is dropped.
+    pub(crate) fn hold(&self, path: &Path) -> Held {
+        Held::new(&self.inner.held, path)
+    }
+
+    /// The files that are held now.
+    pub(crate) fn held(&self) -> std::collections::HashSet<Path> {
+        self.inner.held.all()
     }
 
     /// Removes files that nothing names any more. Failures are logged: what stays is collected later.

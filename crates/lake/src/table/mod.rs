@@ -4,6 +4,7 @@ pub(crate) mod bounds;
 pub(crate) mod deletes;
 mod evolve;
 pub(crate) mod load;
+pub(crate) mod moved;
 pub(crate) mod schema;
 mod spec;
 mod state;

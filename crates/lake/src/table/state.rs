@@ -169,6 +169,16 @@ impl TableState {
         &self.parts.metadata_location
     }
 
+    /// Manifests that list live files.
+    pub(crate) fn manifests(&self) -> usize {
+        self.parts.manifests.iter().filter(|m| crate::commit::manifests::is_live(m)).count()
+    }
+
+    /// Whether lakebox may lay the table's files out anew: an outside engine's partitioned table is its own.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.parts.metadata.default_partition_spec().is_unpartitioned()
+    }
+
     /// A table property.
     pub fn property(&self, name: &str) -> Option<&str> {
         self.parts.metadata.properties().get(name).map(String::as_str)

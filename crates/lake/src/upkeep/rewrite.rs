@@ -1,0 +1,220 @@
+//! Reads the live rows of some files of a table and writes them anew: without deleted rows, into files of the right size, in the declared order.
+
+use super::{
+    choose::Thresholds,
+    order::{Clustering, Comparer},
+};
+use crate::{
+    DataFileWriter, Error, Store, TableState, WriterOptions, WrittenFile, field_id, new_data_path,
+    sink::{former, shape},
+    table::moved::{Moved, NOWHERE, OldFile},
+    view::ViewFile,
+};
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    compute::{concat_batches, filter_record_batch, take_record_batch},
+    row::OwnedRow,
+};
+use object_store::path::Path;
+use roaring::RoaringBitmap;
+use runtime::CancellationToken;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+};
+
+/// Rows are gathered up to this many bytes and brought into order together.
+const ORDER_BYTES: usize = 192 << 20;
+
+/// Files written from others, and where each row went.
+#[derive(Debug)]
+pub(crate) struct Rewritten {
+    pub files: Vec<Arc<WrittenFile>>,
+    pub moved: Arc<Moved>,
+}
+
+/// Rewrites `files` of the table as `state` has it. Nothing names the new files until they are committed; where that never happens they are orphans.
+///
+/// # Errors
+/// [`crate::Kind::Corrupt`] or [`crate::Kind::Storage`] where a file can't be read or written; [`crate::Kind::Conflict`] where `stop` was given.
+pub(crate) async fn rewrite(
+    store: &Store,
+    state: &TableState,
+    files: Vec<ViewFile>,
+    thresholds: &Thresholds,
+    stop: &CancellationToken,
+) -> Result<Rewritten, Error> {
+    let clustering = Clustering::of(state)?;
+    let mut work = Work::new(store, state, clustering.as_ref(), thresholds.file_bytes)?;
+    let ids: Vec<i32> = state.schema().fields().iter().filter_map(|f| field_id(f)).collect();
+    let handle = tokio::runtime::Handle::current();
+    let stop = stop.clone();
+    runtime::blocking("rewriting files", move || {
+        for file in files {
+            work.begin(&file);
+            let store = work.store.clone();
+            let read = former::read(&store, &file.path, ids.clone(), None, |batch| {
+                if stop.is_cancelled() {
+                    return Err(Error::new(crate::Kind::Conflict, "the rewrite was stopped"));
+                }
+                work.take(&file, &batch)
+            });
+            handle.block_on(read)?;
+        }
+        work.end()
+    })
+    .await?
+}
+
+/// A rewrite under way.
+struct Work {
+    store: Store,
+    table: model::LakeTable,
+    schema: arrow::datatypes::SchemaRef,
+    order: Option<Comparer>,
+    /// Whether the order is the table's own, so that files may claim it.
+    claims_order: bool,
+    file_bytes: u64,
+    old: HashMap<Path, OldFile>,
+    /// Rows that wait to be brought into order, each with its file and row.
+    waiting: Vec<(RecordBatch, Vec<(usize, u32)>)>,
+    waiting_bytes: usize,
+    /// Files that were begun, by number.
+    names: Vec<Path>,
+    open: Option<DataFileWriter>,
+    /// The last row of the open file.
+    last: Option<OwnedRow>,
+    in_order: bool,
+    done: Vec<Arc<WrittenFile>>,
+    /// Rows written so far over all files.
+    next: u32,
+}
+
+impl Work {
+    fn new(store: &Store, state: &TableState, clustering: Option<&Clustering>, file_bytes: u64) -> Result<Self, Error> {
+        let order = clustering.map(|c| Comparer::new(c, state.schema())).transpose()?;
+        Ok(Self {
+            store: store.clone(),
+            table: state.table().clone(),
+            schema: Arc::clone(state.schema()),
+            order,
+            claims_order: clustering.is_some_and(|c| c.is_sort_order(&state.spec().sort_order)),
+            file_bytes,
+            old: HashMap::new(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            names: Vec::new(),
+            open: None,
+            last: None,
+            in_order: true,
+            done: Vec::new(),
+            next: 0,
+        })
+    }
+
+    fn begin(&mut self, file: &ViewFile) {
+        let to = Vec::with_capacity(file.rows as usize);
+        self.old.insert(file.path.clone(), OldFile { deleted: file.deleted.clone(), to });
+        self.names.push(file.path.clone());
+    }
+
+    /// Takes the next rows of the file that was begun last.
+    fn take(&mut self, file: &ViewFile, batch: &RecordBatch) -> Result<(), Error> {
+        let number = self.names.len() - 1;
+        let Some(old) = self.old.get_mut(&file.path) else { return Err(bug("a file was read before it was begun")) };
+        let first = old.to.len() as u32;
+        old.to.resize(old.to.len() + batch.num_rows(), NOWHERE);
+        // Deleted rows first: they may lack values that every live row has.
+        let (rows, places) = live(batch, first, file.deleted.as_deref())?;
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let rows = shape::project(&rows, &rows.schema(), &self.schema)?;
+        let places = places.into_iter().map(|row| (number, row)).collect();
+        if self.order.is_none() {
+            return self.write(&rows, places);
+        }
+        self.waiting_bytes += rows.get_array_memory_size();
+        self.waiting.push((rows, places));
+        if self.waiting_bytes >= ORDER_BYTES { self.write_in_order() } else { Ok(()) }
+    }
+
+    /// Writes what waits, in order. What is written next need not follow it, so files that claim an order end where it does.
+    fn write_in_order(&mut self) -> Result<(), Error> {
+        self.waiting_bytes = 0;
+        let waiting = std::mem::take(&mut self.waiting);
+        let Some(order) = &self.order else { return Ok(()) };
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let failed = |e| Error::bug("bringing rows into order", e);
+        let rows = concat_batches(&self.schema, waiting.iter().map(|(rows, _)| rows)).map_err(failed)?;
+        let places: Vec<(usize, u32)> = waiting.into_iter().flat_map(|(_, places)| places).collect();
+        let sorted = order.sorted(&rows)?;
+        let rows = take_record_batch(&rows, &sorted).map_err(failed)?;
+        let places: Vec<_> = sorted.values().iter().map(|&i| places[i as usize]).collect();
+        if let (Some(last), Some((first, _))) = (&self.last, order.ends(&rows)?) {
+            self.in_order &= last.row() <= first.row();
+        }
+        const STEP: usize = 8192;
+        for start in (0..rows.num_rows()).step_by(STEP) {
+            let length = STEP.min(rows.num_rows() - start);
+            self.write(&rows.slice(start, length), places[start..start + length].to_vec())?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, rows: &RecordBatch, places: Vec<(usize, u32)>) -> Result<(), Error> {
+        for (file, row) in places {
+            let old = self.names.get(file).and_then(|path| self.old.get_mut(path));
+            let Some(to) = old.and_then(|old| old.to.get_mut(row as usize)) else { return Err(bug("a row of no file was written")) };
+            *to = self.next;
+            self.next += 1;
+        }
+        let mut writer = match self.open.take() {
+            Some(writer) => writer,
+            None => DataFileWriter::create(&self.store, new_data_path(&self.table), &self.schema, WriterOptions::default())?,
+        };
+        writer.write(rows)?;
+        if let Some(order) = &self.order {
+            self.last = order.ends(rows)?.map(|(_, last)| last);
+        }
+        if writer.bytes() >= self.file_bytes {
+            self.finish(writer)
+        } else {
+            self.open = Some(writer);
+            Ok(())
+        }
+    }
+
+    fn finish(&mut self, writer: DataFileWriter) -> Result<(), Error> {
+        let mut file = writer.finish()?;
+        file.sorted = self.claims_order && self.in_order;
+        self.done.push(Arc::new(file));
+        (self.in_order, self.last) = (true, None);
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Rewritten, Error> {
+        self.write_in_order()?;
+        if let Some(writer) = self.open.take() {
+            self.finish(writer)?;
+        }
+        let new: Vec<_> = self.done.iter().map(|f| f.view()).collect();
+        Ok(Rewritten { moved: Arc::new(Moved::new(self.schema, self.old, new)), files: self.done })
+    }
+}
+
+/// The live rows of a batch that begins at row `first` of its file, and which rows they are.
+fn live(batch: &RecordBatch, first: u32, deleted: Option<&RoaringBitmap>) -> Result<(RecordBatch, Vec<u32>), Error> {
+    let all = first..first + batch.num_rows() as u32;
+    let gone = deleted.filter(|d| d.range_cardinality(all.clone()) > 0);
+    let Some(gone) = gone else { return Ok((batch.clone(), all.collect())) };
+    let keep: BooleanArray = all.clone().map(|row| Some(!gone.contains(row))).collect();
+    let rows = filter_record_batch(batch, &keep).map_err(|e| Error::bug("leaving deleted rows out", e))?;
+    Ok((rows, all.filter(|row| !gone.contains(*row)).collect()))
+}
+
+fn bug(what: &str) -> Error {
+    Error::new(crate::Kind::Bug, what)
+}
