@@ -18,6 +18,7 @@ mod pipelines;
 mod saved_queries;
 mod settings;
 mod tables;
+mod upkeep_runs;
 
 pub use catalog::{Catalog, Snapshot};
 pub use claim::Claim;
@@ -29,3 +30,4 @@ pub use model_states::ModelState;
 pub use pipelines::{Desired, PipelineRecord};
 pub use saved_queries::SavedQuery;
 pub use tables::TableRecord;
+pub use upkeep_runs::{UpkeepRun, UpkeepTotals};

@@ -77,6 +77,11 @@ impl Moves {
         !self.inner.lock().moves.is_empty()
     }
 
+    /// Rewrites of a table that its sink has not learned.
+    pub(crate) fn waiting(&self, table: &LakeTable) -> usize {
+        self.inner.lock().moves.get(table).map_or(0, Vec::len)
+    }
+
     /// Whether this file of the table was rewritten and its writer may not know.
     pub(crate) fn has(&self, table: &LakeTable, path: &Path) -> bool {
         self.inner.lock().moves.get(table).is_some_and(|moves| moves.iter().any(|(_, m)| m.has(path)))

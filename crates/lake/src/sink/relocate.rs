@@ -231,33 +231,22 @@ impl Reread {
             next: 0,
             walked: HashSet::new(),
         };
-        let (sender, mut batches) = tokio::sync::mpsc::channel::<RecordBatch>(2);
-        let (store, path) = (self.cx.store.clone(), path.clone());
-        let handle = tokio::runtime::Handle::current();
-        let reading = runtime::blocking("reading keys", move || {
-            let each = |batch| sender.blocking_send(batch).map_err(|_| Error::new(crate::Kind::Bug, "nobody takes the keys that are read"));
-            handle.block_on(former::read(&store, &path, ids, None, each))
-        });
-        let taking = async {
-            while let Some(batch) = batches.recv().await {
-                // Rows that arrive meanwhile have entries of their own to make.
-                self.cx.wait_while_crowded(&self.index).await?;
-                let index = self.index.clone();
-                let (taken, result) = runtime::blocking("indexing keys", move || {
-                    let result = keys.take(&batch, &mut index.keys.lock());
-                    (keys, result)
-                })
-                .await?;
-                keys = taken;
-                result?.map_err(|e| index_failed(&self.id, Some(&self.index.dir), e))?;
-                self.cx.tend(&self.id, &self.index);
-            }
-            Ok::<_, Error>(())
-        };
-        let (read, taken) = tokio::join!(reading, taking);
-        taken?;
-        read??;
-        Ok(())
+        let mut batches = former::open(&self.cx.store, path, ids, None).await?;
+        loop {
+            // Rows that arrive meanwhile have entries of their own to make.
+            self.cx.wait_while_crowded(&self.index).await?;
+            let (handle, index) = (tokio::runtime::Handle::current(), self.index.clone());
+            let next = runtime::blocking("indexing keys", move || {
+                let batch = handle.block_on(batches.next()).transpose()?;
+                let taken = batch.map(|batch| keys.take(&batch, &mut index.keys.lock())).transpose()?;
+                Ok::<_, Error>((batches, keys, taken))
+            });
+            let taken;
+            (batches, keys, taken) = next.await??;
+            let Some(taken) = taken else { return Ok(()) };
+            taken.map_err(|e| index_failed(&self.id, Some(&self.index.dir), e))?;
+            self.cx.tend(&self.id, &self.index);
+        }
     }
 }
 

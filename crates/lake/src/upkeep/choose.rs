@@ -55,20 +55,28 @@ impl Thresholds {
         deleted > 0 && share >= self.deleted_share
     }
 
-    /// The files of the next rewrite, as positions in `files`, ascending. Empty where all is well.
-    pub(crate) fn choose(&self, files: &[ViewFile]) -> Vec<usize> {
+    /// The files of the next rewrite, as positions in `files`, ascending. Empty where all is well. `mark` is what names of files end with that are in the
+    /// declared order, where one is declared.
+    pub(crate) fn choose(&self, files: &[ViewFile], mark: Option<&str>) -> Vec<usize> {
+        let unordered = files.iter().filter(|f| !is_marked(f, mark));
+        let unordered_bytes: u64 = unordered.map(|f| f.bytes).sum();
+        let all_bytes: u64 = files.iter().map(|f| f.bytes).sum();
+        // Ordering is worth it once there is a file's worth, or a tenth of the table.
+        let orders = unordered_bytes >= self.file_bytes || unordered_bytes * 10 > all_bytes.max(self.file_bytes / 16);
         let mut in_class = [0usize; 32];
         for class in files.iter().filter_map(|f| self.class(f)) {
             in_class[class as usize] += 1;
         }
-        let is_due = |f: &ViewFile| self.is_holey(f) || self.class(f).is_some_and(|c| in_class[c as usize] >= self.files_min.max(2));
+        let is_due = |f: &ViewFile| self.is_holey(f) || (orders && !is_marked(f, mark)) || self.class(f).is_some_and(|c| in_class[c as usize] >= self.files_min.max(2));
         self.limit(files, (0..files.len()).filter(|&i| is_due(&files[i])))
     }
 
     /// Every file that is not as it should be, however little there is to win; what a person asks for.
-    pub(crate) fn choose_all(&self, files: &[ViewFile]) -> Vec<usize> {
+    pub(crate) fn choose_all(&self, files: &[ViewFile], mark: Option<&str>) -> Vec<usize> {
         let small = files.iter().filter(|f| self.class(f).is_some()).count();
-        let is_due = |f: &ViewFile| f.deleted.as_ref().is_some_and(|d| !d.is_empty()) || (small > 1 && self.class(f).is_some());
+        let is_due = |f: &ViewFile| {
+            f.deleted.as_ref().is_some_and(|d| !d.is_empty()) || !is_marked(f, mark) || (small > 1 && self.class(f).is_some())
+        };
         self.limit(files, (0..files.len()).filter(|&i| is_due(&files[i])))
     }
 
@@ -87,6 +95,11 @@ impl Thresholds {
     }
 }
 
+/// Whether a file is in the declared order; without one every file is.
+fn is_marked(file: &ViewFile, mark: Option<&str>) -> bool {
+    mark.is_none_or(|mark| file.path.as_ref().strip_suffix(".parquet").is_some_and(|stem| stem.ends_with(mark)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +113,7 @@ mod tests {
     }
 
     fn check(files: &[ViewFile], expected: &[usize]) {
-        assert_eq!(Thresholds::default().choose(files), expected);
+        assert_eq!(Thresholds::default().choose(files, None), expected);
     }
 
     #[test]
@@ -125,14 +138,25 @@ mod tests {
     #[test]
     fn a_rewrite_is_bounded() {
         let files = vec![file(60 << 20, 1 << 20, 200_000); 30];
-        assert_eq!(Thresholds::default().choose(&files).len(), 8);
-        assert_eq!(Thresholds { job_bytes_max: 1, ..Thresholds::default() }.choose(&files), [0], "one file at least");
+        assert_eq!(Thresholds::default().choose(&files, None).len(), 8);
+        assert_eq!(Thresholds { job_bytes_max: 1, ..Thresholds::default() }.choose(&files, None), [0], "one file at least");
+    }
+
+    #[test]
+    fn files_that_are_not_in_the_declared_order_are_due_once_there_is_enough() {
+        let ordered = |bytes| ViewFile { path: Path::from("f-by-1234.parquet"), ..file(bytes, 1000, 0) };
+        let mark = Some("-by-1234");
+        let choose = |files: &[ViewFile]| Thresholds::default().choose(files, mark);
+        assert_eq!(choose(&[file(20 << 20, 1000, 0)]), [0]);
+        assert!(choose(&[ordered(100 << 20), file(1 << 20, 1000, 0)]).is_empty(), "little is not in order");
+        assert_eq!(choose(&[ordered(100 << 20), file(20 << 20, 1000, 0)]), [1]);
+        assert_eq!(Thresholds::default().choose_all(&[ordered(100 << 20), file(1 << 20, 1000, 0)], mark), [1]);
     }
 
     #[test]
     fn on_demand_everything_that_is_not_right_is_due() {
         let files = [file(100 << 20, 1000, 1), file(1 << 10, 10, 0), file(1 << 10, 10, 0), file(100 << 20, 1000, 0)];
-        assert_eq!(Thresholds::default().choose_all(&files), [0, 1, 2]);
-        assert!(Thresholds::default().choose_all(&files[2..]).is_empty(), "one small file is as good as it can be");
+        assert_eq!(Thresholds::default().choose_all(&files, None), [0, 1, 2]);
+        assert!(Thresholds::default().choose_all(&files[2..], None).is_empty(), "one small file is as good as it can be");
     }
 }

@@ -10,6 +10,7 @@ mod order;
 mod retention;
 mod rewrite;
 mod run;
+mod spill;
 
 pub use choose::Thresholds;
 pub use order::{Clustering, LAYOUT};

@@ -4,7 +4,7 @@ use crate::{Error, Kind, TableState};
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, UInt32Array},
     compute::SortOptions,
-    row::{OwnedRow, RowConverter, Rows, SortField},
+    row::{RowConverter, Rows, SortField},
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,12 @@ impl Clustering {
             Self::Zorder(columns) => (None, Some(columns.iter().map(String::as_str))),
         };
         sort.into_iter().flatten().chain(zorder.into_iter().flatten())
+    }
+
+    /// What names of files in this order end with, so that it is known which files are laid out as declared: Iceberg's metadata can't say it of a curve.
+    pub(crate) fn mark(&self) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        format!("-by-{:08x}", xxhash_rust::xxh3::xxh3_64(json.as_bytes()) >> 32)
     }
 
     /// Whether files in this order follow the table's Iceberg sort order, which knows no curves.
@@ -106,15 +112,6 @@ impl Comparer {
         let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
         order.sort_by(|&a, &b| rows.row(a as usize).cmp(&rows.row(b as usize)));
         Ok(order.into())
-    }
-
-    /// The first and last row of a batch that is in order.
-    pub(crate) fn ends(&self, batch: &RecordBatch) -> Result<Option<(OwnedRow, OwnedRow)>, Error> {
-        if batch.num_rows() == 0 {
-            return Ok(None);
-        }
-        let (first, last) = (self.rows(&batch.slice(0, 1))?, self.rows(&batch.slice(batch.num_rows() - 1, 1))?);
-        Ok(Some((first.row(0).owned(), last.row(0).owned())))
     }
 }
 

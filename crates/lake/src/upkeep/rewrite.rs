@@ -3,6 +3,7 @@
 use super::{
     choose::Thresholds,
     order::{Clustering, Comparer},
+    spill::Runs,
 };
 use crate::{
     DataFileWriter, Error, Store, TableState, WriterOptions, WrittenFile, field_id, new_data_path,
@@ -13,7 +14,6 @@ use crate::{
 use arrow::{
     array::{BooleanArray, RecordBatch},
     compute::{concat_batches, filter_record_batch, take_record_batch},
-    row::OwnedRow,
 };
 use object_store::path::Path;
 use roaring::RoaringBitmap;
@@ -25,6 +25,9 @@ use std::{
 
 /// Rows are gathered up to this many bytes and brought into order together.
 const ORDER_BYTES: usize = 192 << 20;
+
+/// Rows that are written at a time.
+const WRITE_ROWS: usize = 8192;
 
 /// Files written from others, and where each row went.
 #[derive(Debug)]
@@ -74,6 +77,10 @@ struct Work {
     order: Option<Comparer>,
     /// Whether the order is the table's own, so that files may claim it.
     claims_order: bool,
+    /// What names of the files end with.
+    mark: String,
+    /// Rows in order that did not fit into memory.
+    runs: Runs,
     file_bytes: u64,
     old: HashMap<Path, OldFile>,
     /// Rows that wait to be brought into order, each with its file and row.
@@ -82,9 +89,6 @@ struct Work {
     /// Files that were begun, by number.
     names: Vec<Path>,
     open: Option<DataFileWriter>,
-    /// The last row of the open file.
-    last: Option<OwnedRow>,
-    in_order: bool,
     done: Vec<Arc<WrittenFile>>,
     /// Rows written so far over all files.
     next: u32,
@@ -98,6 +102,8 @@ impl Work {
             table: state.table().clone(),
             schema: Arc::clone(state.schema()),
             order,
+            mark: clustering.map(Clustering::mark).unwrap_or_default(),
+            runs: Runs::new(state.schema()),
             claims_order: clustering.is_some_and(|c| c.is_sort_order(&state.spec().sort_order)),
             file_bytes,
             old: HashMap::new(),
@@ -105,8 +111,6 @@ impl Work {
             waiting_bytes: 0,
             names: Vec::new(),
             open: None,
-            last: None,
-            in_order: true,
             done: Vec::new(),
             next: 0,
         })
@@ -136,11 +140,11 @@ impl Work {
         }
         self.waiting_bytes += rows.get_array_memory_size();
         self.waiting.push((rows, places));
-        if self.waiting_bytes >= ORDER_BYTES { self.write_in_order() } else { Ok(()) }
+        if self.waiting_bytes >= ORDER_BYTES { self.order_waiting(true) } else { Ok(()) }
     }
 
-    /// Writes what waits, in order. What is written next need not follow it, so files that claim an order end where it does.
-    fn write_in_order(&mut self) -> Result<(), Error> {
+    /// Brings what waits into order, and writes it, or, where more is to come, keeps it until all is there.
+    fn order_waiting(&mut self, more: bool) -> Result<(), Error> {
         self.waiting_bytes = 0;
         let waiting = std::mem::take(&mut self.waiting);
         let Some(order) = &self.order else { return Ok(()) };
@@ -153,15 +157,29 @@ impl Work {
         let sorted = order.sorted(&rows)?;
         let rows = take_record_batch(&rows, &sorted).map_err(failed)?;
         let places: Vec<_> = sorted.values().iter().map(|&i| places[i as usize]).collect();
-        if let (Some(last), Some((first, _))) = (&self.last, order.ends(&rows)?) {
-            self.in_order &= last.row() <= first.row();
+        if more || !self.runs.is_empty() {
+            return self.runs.add(&rows, &places);
         }
-        const STEP: usize = 8192;
-        for start in (0..rows.num_rows()).step_by(STEP) {
-            let length = STEP.min(rows.num_rows() - start);
+        for start in (0..rows.num_rows()).step_by(WRITE_ROWS) {
+            let length = WRITE_ROWS.min(rows.num_rows() - start);
             self.write(&rows.slice(start, length), places[start..start + length].to_vec())?;
         }
         Ok(())
+    }
+
+    /// Writes everything that is in order by now.
+    fn write_runs(&mut self) -> Result<(), Error> {
+        self.order_waiting(false)?;
+        if self.runs.is_empty() {
+            return Ok(());
+        }
+        let runs = std::mem::replace(&mut self.runs, Runs::new(&self.schema));
+        let Some(order) = self.order.take() else { return Err(bug("rows were sorted without an order")) };
+        runs.merge(&order, |rows, places| {
+            let columns = rows.columns().to_vec();
+            let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| Error::bug("merging sorted rows", e))?;
+            self.write(&rows, places)
+        })
     }
 
     fn write(&mut self, rows: &RecordBatch, places: Vec<(usize, u32)>) -> Result<(), Error> {
@@ -173,12 +191,9 @@ impl Work {
         }
         let mut writer = match self.open.take() {
             Some(writer) => writer,
-            None => DataFileWriter::create(&self.store, new_data_path(&self.table), &self.schema, WriterOptions::default())?,
+            None => DataFileWriter::create(&self.store, self.new_path(), &self.schema, WriterOptions::default())?,
         };
         writer.write(rows)?;
-        if let Some(order) = &self.order {
-            self.last = order.ends(rows)?.map(|(_, last)| last);
-        }
         if writer.bytes() >= self.file_bytes {
             self.finish(writer)
         } else {
@@ -187,16 +202,24 @@ impl Work {
         }
     }
 
+    fn new_path(&self) -> Path {
+        let plain = new_data_path(&self.table);
+        match plain.as_ref().strip_suffix(".parquet") {
+            Some(stem) => Path::from(format!("{stem}{}.parquet", self.mark)),
+            None => plain,
+        }
+    }
+
     fn finish(&mut self, writer: DataFileWriter) -> Result<(), Error> {
         let mut file = writer.finish()?;
-        file.sorted = self.claims_order && self.in_order;
+        // All rows of a rewrite are in one order, from its first file to its last.
+        file.sorted = self.claims_order;
         self.done.push(Arc::new(file));
-        (self.in_order, self.last) = (true, None);
         Ok(())
     }
 
     fn end(mut self) -> Result<Rewritten, Error> {
-        self.write_in_order()?;
+        self.write_runs()?;
         if let Some(writer) = self.open.take() {
             self.finish(writer)?;
         }

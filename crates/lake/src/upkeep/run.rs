@@ -1,10 +1,13 @@
 //! One step of upkeep on one table, from choosing to committing.
 
-use super::{Retention, Thresholds, rewrite};
+use super::{Clustering, LAYOUT, Retention, Thresholds, rewrite};
 use crate::{Error, Kind, Lake, TableChange, TableState};
 use model::LakeTable;
 use runtime::CancellationToken;
 use std::sync::Arc;
+
+/// Rewrites of a table that its sink may have to learn at once.
+const UNLEARNED_MOST: usize = 3;
 
 /// What upkeep does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +71,20 @@ pub struct Done {
 }
 
 impl Done {
+    /// What two pieces of work did together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            files_before: self.files_before + other.files_before,
+            files_after: self.files_after + other.files_after,
+            bytes_before: self.bytes_before + other.bytes_before,
+            bytes_after: self.bytes_after + other.bytes_after,
+            rows: self.rows + other.rows,
+            deleted_rows: self.deleted_rows + other.deleted_rows,
+            snapshots: self.snapshots + other.snapshots,
+        }
+    }
+
     /// Whether there was anything to do.
     pub fn anything(&self) -> bool {
         *self != Self::default()
@@ -88,13 +105,48 @@ impl Lake {
         stop: &CancellationToken,
     ) -> Result<Done, Error> {
         let state = self.known(table)?;
-        let chosen = if all { thresholds.choose_all(state.files()) } else { thresholds.choose(state.files()) };
-        if chosen.is_empty() || !state.is_ours() {
+        let chosen = Self::chosen(&state, thresholds, all)?;
+        // A sink that has much to learn is left in peace.
+        if chosen.is_empty() || self.tables().moves().waiting(table) >= UNLEARNED_MOST {
             return Ok(Done::default());
         }
         let (change, done) = self.rewritten(&state, &chosen, thresholds, stop).await.map_err(|e| e.with_table(table))?;
         self.commit_quietly(change).await?;
         Ok(done)
+    }
+
+    /// How many files the next rewrite of a table would read.
+    pub fn rewrite_due(&self, table: &LakeTable, thresholds: &Thresholds) -> usize {
+        let state = self.tables().state(table);
+        state.and_then(|state| Self::chosen(&state, thresholds, false).ok()).map_or(0, |chosen| chosen.len())
+    }
+
+    fn chosen(state: &TableState, thresholds: &Thresholds, all: bool) -> Result<Vec<usize>, Error> {
+        if !state.is_ours() {
+            return Ok(Vec::new());
+        }
+        let mark = Clustering::of(state)?.map(|c| c.mark());
+        let (files, mark) = (state.files(), mark.as_deref());
+        Ok(if all { thresholds.choose_all(files, mark) } else { thresholds.choose(files, mark) })
+    }
+
+    /// Declares in which order upkeep lays a table's rows out; `None` leaves it to the table's own sort order. Files follow with the next rewrites.
+    ///
+    /// # Errors
+    /// [`Kind::Schema`] where a column is not there; else as [`crate::Tables::commit`].
+    pub async fn set_layout(&self, table: &LakeTable, layout: Option<&Clustering>) -> Result<(), Error> {
+        let state = self.known(table)?;
+        if let Some(missing) = layout.into_iter().flat_map(Clustering::columns).find(|c| state.schema().index_of(c).is_err()) {
+            let message = format!("{table} can't be laid out by `{missing}`, which it does not have");
+            return Err(Error::new(Kind::Schema, message).with_table(table));
+        }
+        let json = layout.map(|l| serde_json::to_string(l).unwrap_or_default());
+        if state.property(LAYOUT) == json.as_deref() {
+            return Ok(());
+        }
+        let mut change = TableChange::new(table.clone());
+        change.properties.insert(LAYOUT.to_owned(), json);
+        self.commit_quietly(change).await.map(|_| ())
     }
 
     /// Writes files anew, and gives the change that puts them into the table.
