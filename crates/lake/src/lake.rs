@@ -10,7 +10,10 @@ use runtime::SharedClock;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::broadcast;
 
@@ -44,6 +47,8 @@ pub struct Committed {
 pub struct LakeStats {
     /// Requests to the object store since the process began.
     pub requests: StoreCounts,
+    /// Of the bytes written, those of files that upkeep wrote in place of others.
+    pub rewritten_bytes: u64,
     /// Live files, data and deletes, each counted once.
     pub files: u64,
     /// Bytes of these files.
@@ -66,6 +71,8 @@ struct Inner {
     /// Durable, but not in the view yet: listeners look at the view, so they are told once it shows the commit.
     unannounced: Mutex<Vec<Committed>>,
     clock: SharedClock,
+    /// Bytes that upkeep wrote since the process began.
+    rewritten: AtomicU64,
     _lock: WarehouseLock,
 }
 
@@ -101,6 +108,7 @@ impl Lake {
                 committed,
                 unannounced: Mutex::default(),
                 clock,
+                rewritten: AtomicU64::new(0),
                 _lock: lock,
             }),
         })
@@ -114,6 +122,10 @@ impl Lake {
     /// The object store, rooted at the warehouse: paths in views are relative to it. Requests are counted.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
         self.inner.tables.store().objects()
+    }
+
+    pub(crate) fn note_rewritten(&self, bytes: u64) {
+        self.inner.rewritten.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn clock(&self) -> &SharedClock {
@@ -216,6 +228,7 @@ impl Lake {
             sizes.extend(state.parts.deletes.iter().map(|d| (d.entry.file_path(), d.entry.file_size_in_bytes())));
         }
         let requests = self.inner.tables.store().counts();
-        LakeStats { requests, files: sizes.len() as u64, bytes: sizes.values().sum(), tables: states.len() as u64 }
+        let rewritten_bytes = self.inner.rewritten.load(Ordering::Relaxed);
+        LakeStats { requests, rewritten_bytes, files: sizes.len() as u64, bytes: sizes.values().sum(), tables: states.len() as u64 }
     }
 }

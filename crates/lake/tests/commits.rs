@@ -121,7 +121,7 @@ async fn bronze_and_silver_share_a_file_and_each_sees_its_own_rows() {
 async fn metadata_stays_bounded_however_many_commits_there_are() {
     let mut world = World::new().await;
     let mut change = world.change(&[ids(1..50)], &[]);
-    change.properties.insert("history.expire.min-snapshots-to-keep".into(), Some("5".into()));
+    change.properties.insert(lake::SNAPSHOTS_KEPT_MOST.into(), Some("5".into()));
     change.share_files();
     world.lake.commit(vec![change], None).await.unwrap();
     for i in 1..90 {

@@ -8,4 +8,5 @@ mod failures;
 mod outside;
 mod replaced;
 mod shapes;
+mod upkeep;
 mod world;

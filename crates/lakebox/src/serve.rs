@@ -4,7 +4,7 @@ use crate::{config::Config, fleet::Fleet};
 use anyhow::{Context, Result, anyhow};
 use catalog::Catalog;
 use lake::{Lake, LakeSettings};
-use medallion::{Models, ModelsSettings};
+use medallion::{Models, ModelsSettings, Upkeep};
 use query::{Engine, QuerySettings, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
 use server::{App, AppParts};
@@ -56,6 +56,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let tasks = Tasks::new(stop.clone());
     crate::memory::give_back(&tasks, clock.clone());
     let models = models(&config, &lake, &engine, &catalog, &clock, &tasks).await?;
+    let upkeep = Upkeep::start(config.upkeep.clone(), lake.clone(), catalog.clone(), clock.clone(), &tasks);
     save_first_queries(&catalog, &options).await?;
 
     let app = App::new(AppParts {
@@ -65,6 +66,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
         pipelines,
         transforms,
         models,
+        upkeep,
         clock,
         about: about(&config, &options),
         started_us,

@@ -18,4 +18,4 @@ pub use engine::{
 pub use error::{Error, Kind};
 pub use pgwire::serve_pgwire;
 pub use sql_types::sql_type_name;
-pub use system::{SystemTable, from_rows, pipelines, snapshots};
+pub use system::{SystemTable, from_rows, pipelines, snapshots, upkeep};

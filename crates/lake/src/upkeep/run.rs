@@ -169,6 +169,7 @@ impl Lake {
         let rewritten = rewrite::rewrite(self.warehouse(), state, files, thresholds, stop).await?;
         done.files_after = rewritten.files.len() as u64;
         done.bytes_after = rewritten.files.iter().map(|f| f.bytes).sum();
+        self.note_rewritten(done.bytes_after);
         done.rows = rewritten.files.iter().map(|f| f.rows).sum();
         keep_cursor(&mut change, state);
         change.append = rewritten.files;

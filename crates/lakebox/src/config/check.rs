@@ -30,7 +30,8 @@ pub(super) fn check(root: &Node, folder: &Path, report: &mut Report) -> Option<C
     check.slots(&sources);
     check.unused_transforms();
     let models = check.models();
-    Some(Config { lake, server, sources, transforms, models })
+    let upkeep = super::upkeep::check(root, report);
+    Some(Config { lake, server, upkeep, sources, transforms, models })
 }
 
 struct Check<'a> {
@@ -40,7 +41,7 @@ struct Check<'a> {
 }
 
 /// What is sound of a part of the file as its written form; `None` where it is absent or broken as a whole.
-fn read<T: DeserializeOwned>(node: Option<&Node>) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(node: Option<&Node>) -> Option<T> {
     node.filter(|n| !n.broken).and_then(|n| serde_json::from_value(n.json(false)).ok())
 }
 

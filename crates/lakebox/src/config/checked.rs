@@ -1,4 +1,5 @@
 use super::secret::Secret;
+use medallion::UpkeepSettings;
 use serde_json::Value as Json;
 use source_simulator::SimulatorConfig;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -11,6 +12,8 @@ pub struct Config {
     pub lake: Lake,
     /// Where lakebox listens, and the limits of queries.
     pub server: Server,
+    /// What keeps tables in shape.
+    pub upkeep: UpkeepSettings,
     /// Systems to follow, in the file's order.
     pub sources: Vec<Source>,
     /// Plugins, in the file's order.

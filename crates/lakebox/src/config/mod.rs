@@ -12,6 +12,7 @@ mod secret;
 mod shape;
 mod sources;
 mod units;
+mod upkeep;
 mod written;
 mod yaml;
 

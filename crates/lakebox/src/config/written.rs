@@ -19,6 +19,8 @@ struct Root {
     lake: Option<Lake>,
     /// Where lakebox listens, and the limits of queries.
     server: Option<Server>,
+    /// What keeps tables in shape: small files are merged, deleted rows dropped, old snapshots let go.
+    upkeep: Option<Upkeep>,
     /// Systems to follow, by a name of your choice. The name becomes part of table names: `silver.<source>_<table>`.
     sources: Option<BTreeMap<String, sources::Entry>>,
     /// WebAssembly plugins that change rows on their way, by a name of your choice.
@@ -79,6 +81,56 @@ pub(super) struct Server {
     /// Host names under which clients may reach the HTTP port, besides `localhost` and addresses. Others are refused.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
+}
+
+/// What keeps tables in shape: small files are merged, deleted rows dropped, old snapshots let go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Upkeep {
+    /// Whether upkeep works by itself; asked for, it always does. Default: true.
+    pub(super) enabled: Option<bool>,
+    /// Size of the files that upkeep makes. Default: 128MiB.
+    pub(super) file_size: Option<Size>,
+    /// Percent of deleted rows at which a file is written anew without them. Default: 10.
+    pub(super) deleted_percent: Option<f64>,
+    /// Which former states of tables stay readable.
+    pub(super) snapshots: Option<Snapshots>,
+    /// How old a file that no table names must be before it is removed; other engines write files before they commit them. Default: 1d.
+    pub(super) orphans_after: Option<Time>,
+    /// What holds for single tables, by `layer.name`, where `*` stands for anything. Of several that fit, the last counts.
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is read from the file's nodes, which keep their order")]
+    pub(super) tables: BTreeMap<String, UpkeepTable>,
+}
+
+/// Which former states of tables stay readable.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Snapshots {
+    /// Every state younger than this. Default: 10m.
+    pub(super) all: Option<Time>,
+    /// One for each hour, younger than this. Default: 1d.
+    pub(super) hourly: Option<Time>,
+    /// One for each day, younger than this. Default: 7d.
+    pub(super) daily: Option<Time>,
+}
+
+/// How upkeep treats some tables.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpkeepTable {
+    /// Whether upkeep works on them by itself.
+    pub(super) enabled: Option<bool>,
+    /// Size of the files that upkeep makes.
+    pub(super) file_size: Option<Size>,
+    /// Percent of deleted rows at which a file is written anew without them.
+    pub(super) deleted_percent: Option<f64>,
+    /// Which former states stay readable.
+    pub(super) snapshots: Option<Snapshots>,
+    /// Columns by which upkeep sorts rows, for queries that filter by the first of them: `column` or `column desc`.
+    pub(super) sort: Option<Vec<String>>,
+    /// Columns by which upkeep keeps rows together along a Z-order curve, for queries that filter by any of them.
+    pub(super) zorder: Option<Vec<String>>,
 }
 
 /// What every source has, whatever its type.

@@ -8,7 +8,7 @@ use lake::{Committed, Done, Lake, Orphans, Step};
 use model::LakeTable;
 use parking_lot::Mutex;
 use runtime::{CancellationToken, SharedClock, Tasks};
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::{
     Notify,
     broadcast::{Receiver, error::RecvError},
@@ -17,6 +17,9 @@ use tokio::sync::{
 
 /// So often a rewrite that somebody asked for gives way to other writers before it is given up.
 const GIVES_WAY_MOST: u32 = 5;
+
+/// Runs that are kept at hand.
+const RECENT: usize = 500;
 
 /// Upkeep of a lake: a cheap handle on the task that does it.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ struct Shared {
     ended: watch::Sender<u64>,
     stop: CancellationToken,
     queue: Mutex<Queue>,
+    /// The newest runs, newest first.
+    recent: Mutex<VecDeque<UpkeepRun>>,
 }
 
 impl Upkeep {
@@ -50,6 +55,7 @@ impl Upkeep {
             ended: watch::Sender::new(0),
             stop: tasks.cancellation().clone(),
             queue: Mutex::default(),
+            recent: Mutex::default(),
         };
         let upkeep = Self { shared: Arc::new(shared) };
         let keeper = upkeep.clone();
@@ -119,8 +125,17 @@ impl Upkeep {
         self.shared.lake.view().tables.keys().cloned().collect()
     }
 
+    /// The newest runs of this process and the one before, newest first, without asking the catalog.
+    pub fn recent(&self) -> Vec<UpkeepRun> {
+        self.shared.recent.lock().iter().cloned().collect()
+    }
+
     async fn keep(&self, mut committed: Receiver<Committed>) {
         let shared = &self.shared;
+        match shared.catalog.upkeep_runs(None, RECENT as u32).await {
+            Ok(former) => shared.recent.lock().extend(former),
+            Err(error) => tracing::warn!("former runs of upkeep can't be read: {error}"),
+        }
         loop {
             if shared.stop.is_cancelled() {
                 return;
@@ -174,8 +189,13 @@ impl Upkeep {
         };
         if done.anything() || error.is_some() || doing.asked {
             let run = run_of(&doing, done, error.clone(), now);
-            if let Err(error) = shared.catalog.add_upkeep_run(run).await {
-                tracing::warn!("a run of upkeep could not be recorded: {error}");
+            match shared.catalog.add_upkeep_run(run).await {
+                Ok(run) => {
+                    let mut recent = shared.recent.lock();
+                    recent.push_front(run);
+                    recent.truncate(RECENT);
+                }
+                Err(error) => tracing::warn!("a run of upkeep could not be recorded: {error}"),
             }
             let before = now - i64::try_from(shared.settings.runs_kept.as_micros()).unwrap_or(i64::MAX);
             if let Err(error) = shared.catalog.prune_upkeep_runs(before).await {

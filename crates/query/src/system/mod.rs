@@ -6,10 +6,12 @@ mod files;
 mod pipelines;
 mod queries;
 mod snapshots;
+mod upkeep;
 mod tables;
 
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;
+pub use upkeep::upkeep;
 
 use crate::{Error, engine::Queries};
 use arrow::{

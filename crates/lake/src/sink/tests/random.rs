@@ -217,6 +217,14 @@ fn run(steps: Vec<Step>, budget: usize) {
         if run.sent > 0 {
             assert_eq!(run.world.check_view(&run.upstream).await, run.sent);
         }
+        // Nothing is left on disk that nothing names, and nothing that is named is gone.
+        run.world.sink.tend().await.unwrap();
+        run.rewrites.clear();
+        run = run.step(Step::Clean).await;
+        let again = run.world.lake.remove_orphans_from_before(i64::MAX).await.unwrap();
+        assert_eq!((again.files, run.world.lake.warehouse().held().len()), (0, 0));
+        let (world, durable) = run.world.restart_process(&run.upstream).await;
+        assert_eq!(world.check_view(&run.upstream).await, durable);
     });
 }
 

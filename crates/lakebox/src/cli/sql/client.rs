@@ -81,6 +81,16 @@ impl Client {
         response.json().await.map_err(|e| self.cut(&e))
     }
 
+    /// Sends JSON and reads JSON; on Ctrl-C gives up, while the server goes on.
+    pub(super) async fn post<T: serde::de::DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, Failure> {
+        let work = async {
+            let sent = self.http.post(format!("{}{path}", self.base)).json(body).send().await;
+            let response = self.answered(sent.map_err(|e| self.unreachable(&e))?, "").await?;
+            response.json().await.map_err(|e| self.cut(&e))
+        };
+        until_interrupted(work, async {}).await
+    }
+
     /// Sends a statement and reads its answer; on Ctrl-C tells the server to stop and gives up.
     async fn cancellable<T>(
         &self,
