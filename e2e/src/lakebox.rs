@@ -236,6 +236,18 @@ impl Lakebox {
         Ok(body)
     }
 
+    /// Asks for all upkeep of all tables and waits until it is done.
+    ///
+    /// # Errors
+    /// When the answer is not a success.
+    pub async fn upkeep(&self) -> Result<serde_json::Value> {
+        let body = serde_json::json!({"wait": true});
+        let answer = self.client.post(format!("{}/api/v1/upkeep", self.http)).json(&body).send().await?;
+        let (status, body) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "POST /api/v1/upkeep: {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+
     /// A POST of the API without a body.
     ///
     /// # Errors

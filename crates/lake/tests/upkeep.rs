@@ -87,8 +87,9 @@ async fn anchor_9_no_manifest_outlives_what_it_names() {
         world.lake.expire_snapshots(&world.table, &NOTHING).await.unwrap();
         let metadata = on_disk(&world, "metadata");
         let of = |end: &str| metadata.iter().filter(|n| n.ends_with(end)).count();
-        // One list, and one manifest of data: deletes were folded away.
-        assert_eq!((of(".avro"), on_disk(&world, "data").len()), (2, 1), "round {round}: {metadata:?}");
+        // A list, a manifest of data, and at most one that tells which delete files the last snapshot removed.
+        assert!(of(".avro") <= 3, "round {round}: {metadata:?}");
+        assert_eq!(on_disk(&world, "data").len(), 1, "round {round}");
         assert!(of(".metadata.json") <= 21);
     }
     check_outside(world.lake.tables().state(&world.table).unwrap().metadata_location(), &world.expected_rows());

@@ -38,5 +38,8 @@ export type Property = Schemas['Property'];
 export type TableColumn = Schemas['TableColumn'];
 export type TableSnapshot = Schemas['TableSnapshot'];
 export type TableFile = Schemas['TableFile'];
+export type Upkeep = Schemas['Upkeep'];
+export type UpkeepAnswer = Schemas['UpkeepAnswer'];
+export type UpkeepRun = Schemas['UpkeepRun'];
 /** A saved query as the server gives it: the id may only be missing in a `POST`. */
 export type SavedQuery = Required<Schemas['SavedQuery']>;
