@@ -83,6 +83,7 @@ async fn anchor_9_no_manifest_outlives_what_it_names() {
             world.commit(&[ids(from..from + 100)], &[from - 2, from - 50]).await;
         }
         rewrite_all(&world, &Thresholds::default()).await;
+        world.find_places().await;
         world.lake.merge_manifests(&world.table).await.unwrap();
         world.lake.expire_snapshots(&world.table, &NOTHING).await.unwrap();
         let metadata = on_disk(&world, "metadata");
@@ -130,7 +131,7 @@ async fn rows_are_laid_out_as_declared_however_many_there_are() {
     }
     let by_id = Clustering::Sort(vec![("id".into(), false)]);
     world.lake.set_layout(&world.table, Some(&by_id)).await.unwrap();
-    let thresholds = Thresholds { file_bytes: 256 << 10, ..Thresholds::default() };
+    let thresholds = Thresholds { file_bytes: 64 << 10, ..Thresholds::default() };
     rewrite_all(&world, &thresholds).await;
     let state = world.lake.tables().state(&world.table).unwrap();
     assert!(state.files().len() > 2, "{} files", state.files().len());

@@ -1,7 +1,7 @@
 use super::TableSpec;
 use crate::view::{TableView, ViewFile};
 use arrow::datatypes::SchemaRef;
-use iceberg::spec::{ManifestEntry, ManifestFile, TableMetadata};
+use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile, TableMetadata};
 use model::LakeTable;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
@@ -174,9 +174,11 @@ impl TableState {
         self.parts.manifests.iter().filter(|m| crate::commit::manifests::is_live(m)).count()
     }
 
-    /// Whether lakebox may lay the table's files out anew: an outside engine's partitioned table is its own.
+    /// Whether lakebox may lay the table's files out anew: an outside engine's table with partitions or of another format version is its own.
     pub(crate) fn is_ours(&self) -> bool {
-        self.parts.metadata.default_partition_spec().is_unpartitioned()
+        let metadata = &self.parts.metadata;
+        metadata.format_version() == FormatVersion::V2
+            && metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned())
     }
 
     /// A table property.

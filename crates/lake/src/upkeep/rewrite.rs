@@ -48,7 +48,7 @@ pub(crate) async fn rewrite(
     stop: &CancellationToken,
 ) -> Result<Rewritten, Error> {
     let clustering = Clustering::of(state)?;
-    let mut work = Work::new(store, state, clustering.as_ref(), thresholds.file_bytes)?;
+    let mut work = Work::new(store, state, clustering.as_ref(), rows_per_file(&files, thresholds.file_bytes))?;
     let ids: Vec<i32> = state.schema().fields().iter().filter_map(|f| field_id(f)).collect();
     let handle = tokio::runtime::Handle::current();
     let stop = stop.clone();
@@ -81,7 +81,7 @@ struct Work {
     mark: String,
     /// Rows in order that did not fit into memory.
     runs: Runs,
-    file_bytes: u64,
+    rows_per_file: u64,
     old: HashMap<Path, OldFile>,
     /// Rows that wait to be brought into order, each with its file and row.
     waiting: Vec<(RecordBatch, Vec<(usize, u32)>)>,
@@ -95,7 +95,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(store: &Store, state: &TableState, clustering: Option<&Clustering>, file_bytes: u64) -> Result<Self, Error> {
+    fn new(store: &Store, state: &TableState, clustering: Option<&Clustering>, rows_per_file: u64) -> Result<Self, Error> {
         let order = clustering.map(|c| Comparer::new(c, state.schema())).transpose()?;
         Ok(Self {
             store: store.clone(),
@@ -105,7 +105,7 @@ impl Work {
             mark: clustering.map(Clustering::mark).unwrap_or_default(),
             runs: Runs::new(state.schema()),
             claims_order: clustering.is_some_and(|c| c.is_sort_order(&state.spec().sort_order)),
-            file_bytes,
+            rows_per_file,
             old: HashMap::new(),
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -194,7 +194,7 @@ impl Work {
             None => DataFileWriter::create(&self.store, self.new_path(), &self.schema, WriterOptions::default())?,
         };
         writer.write(rows)?;
-        if writer.bytes() >= self.file_bytes {
+        if writer.rows() >= self.rows_per_file {
             self.finish(writer)
         } else {
             self.open = Some(writer);
@@ -226,6 +226,15 @@ impl Work {
         let new: Vec<_> = self.done.iter().map(|f| f.view()).collect();
         Ok(Rewritten { moved: Arc::new(Moved::new(self.schema, self.old, new)), files: self.done })
     }
+}
+
+/// Rows of each new file, so that all are of about one size and as large as wanted. The old files say how many bytes a row takes; what a writer says of
+/// itself before its end does not.
+fn rows_per_file(files: &[ViewFile], file_bytes: u64) -> u64 {
+    let live = |f: &ViewFile| f.rows - f.deleted.as_ref().map_or(0, |d| d.len());
+    let rows: u64 = files.iter().map(live).sum();
+    let bytes: u64 = files.iter().map(|f| f.bytes.saturating_mul(live(f)) / f.rows.max(1)).sum();
+    rows.div_ceil((bytes / file_bytes.max(1)).max(1)).max(1)
 }
 
 /// The live rows of a batch that begins at row `first` of its file, and which rows they are.
