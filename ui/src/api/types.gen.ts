@@ -784,6 +784,120 @@ export interface components {
              */
             ns_per_row: number;
         };
+        /** @description What keeps tables in shape (`GET /api/v1/upkeep`). */
+        Upkeep: {
+            /** @description Whether it works by itself. */
+            enabled: boolean;
+            doing?: components["schemas"]["UpkeepDoing"] | null;
+            /**
+             * Format: int64
+             * @description Bytes written to the warehouse since the process began: data, deletes and metadata, by whomever.
+             */
+            written_bytes: number;
+            /**
+             * Format: int64
+             * @description Of them, bytes of files that upkeep wrote in place of others.
+             */
+            rewritten_bytes: number;
+            /**
+             * Format: double
+             * @description How often each byte was written: all that was written, over what was not upkeep's. 1 where upkeep wrote nothing.
+             */
+            write_amplification: number;
+            /**
+             * Format: int64
+             * @description Bytes of all live files.
+             */
+            live_bytes: number;
+            /** @description The newest runs, newest first. */
+            runs: components["schemas"]["UpkeepRun"][];
+        };
+        /** @description What was done, or put in line (`POST /api/v1/upkeep`). */
+        UpkeepAnswer: {
+            /** @description Whether everything is done. */
+            done: boolean;
+            /** @description What was done, oldest first; empty where it was only put in line. */
+            runs: components["schemas"]["UpkeepRun"][];
+        };
+        /** @description What upkeep is doing. */
+        UpkeepDoing: {
+            /** @description The table, as `layer.name`; none for the whole warehouse. */
+            table?: string | null;
+            /** @description `rewrite`, `manifests`, `expire` or `orphans`. */
+            step: string;
+            /**
+             * Format: int64
+             * @description When it began.
+             */
+            since_us: number;
+        };
+        /** @description What to do (`POST /api/v1/upkeep`). */
+        UpkeepRequest: {
+            /** @description The table, as `layer.name`; without it every table. */
+            table?: string | null;
+            /** @description `rewrite`, `manifests`, `expire`, `orphans`; without it the first three. */
+            steps?: string[];
+            /** @description Whether to answer only when everything is done. */
+            wait?: boolean;
+        };
+        /** @description A step of upkeep that did something, was asked for, or failed (`GET /api/v1/tables/{layer}/{name}/upkeep`). */
+        UpkeepRun: {
+            /** @description Its id. */
+            id: string;
+            /** @description The table, as `layer.name`; none for the whole warehouse. */
+            table?: string | null;
+            /** @description `rewrite`, `manifests`, `expire` or `orphans`. */
+            step: string;
+            /**
+             * Format: int64
+             * @description When it began.
+             */
+            started_us: number;
+            /**
+             * Format: double
+             * @description How long it took.
+             */
+            elapsed_ms: number;
+            /** @description Whether somebody asked for it. */
+            asked: boolean;
+            /**
+             * Format: int64
+             * @description Files that were rewritten or removed.
+             */
+            files_before: number;
+            /**
+             * Format: int64
+             * @description Files that took their place.
+             */
+            files_after: number;
+            /**
+             * Format: int64
+             * @description Bytes of the former.
+             */
+            bytes_before: number;
+            /**
+             * Format: int64
+             * @description Bytes of the latter.
+             */
+            bytes_after: number;
+            /**
+             * Format: int64
+             * @description Rows that were moved.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Deleted rows that are gone for good.
+             */
+            deleted_rows: number;
+            /**
+             * Format: int64
+             * @description Snapshots that were let go.
+             */
+            snapshots: number;
+            /** @description Why it changed nothing. */
+            error?: string | null;
+        };
     };
     responses: never;
     parameters: never;
