@@ -27,7 +27,10 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 const SCHEMA: &str = "lakebox";
 
 /// Every migration, oldest first. A text that has been released never changes: databases remember its checksum.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "namespaces", include_str!("../migrations/0002_namespaces.sql")),
+];
 
 /// The file of an SQLite catalog; `None` for one in memory and for PostgreSQL.
 pub(crate) fn sqlite_file(url: &str) -> Option<PathBuf> {

@@ -23,6 +23,9 @@ const SNAPSHOTS_KEPT_DEFAULT: usize = 100;
 /// Snapshots expire this many at a time, so that most commits have nothing to collect.
 const EXPIRE_AT_ONCE: usize = 10;
 
+/// Names that Iceberg keeps for itself: they are no properties, though clients send some as such.
+pub(crate) const REFUSED_PROPERTIES: [&str; 9] = iceberg::spec::TableProperties::RESERVED_PROPERTIES;
+
 /// New metadata, and what it no longer names.
 #[derive(Debug)]
 pub(crate) struct NewMetadata {

@@ -6,7 +6,7 @@ pub(crate) mod manifests;
 pub(crate) mod metadata;
 mod plan;
 mod rewrite;
-mod snapshot;
+pub(crate) mod snapshot;
 mod summary;
 mod tables;
 

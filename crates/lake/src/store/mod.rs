@@ -3,6 +3,7 @@
 mod counted;
 mod durable;
 mod lock;
+mod spelling;
 mod upload;
 
 pub use counted::{Counters, StoreCounts};
@@ -114,13 +115,13 @@ impl Store {
         format!("{}/{path}", self.inner.root)
     }
 
-    /// The file of a spelling.
+    /// The file of a spelling, ours or that of another engine (`file:/a` and `/a` for `file:///a`, `s3a://` for `s3://`).
     ///
     /// # Errors
     /// [`Kind::Corrupt`] where it is outside this warehouse: the lake was moved, or the metadata is not ours.
     pub fn path(&self, location: &str) -> Result<Path, Error> {
         let inside = location.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/'));
-        inside.and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
+        inside.or_else(|| spelling::inside(self.root(), location)).and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
             Error::new(Kind::Corrupt, format!("`{location}` is not inside the warehouse {}", self.root())).with_hint(
                 "A lake can't be moved: its metadata names absolute paths. Configure the warehouse where it was created.",
             )

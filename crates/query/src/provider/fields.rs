@@ -46,11 +46,13 @@ pub(super) struct FieldIdAdapterFactory;
 
 impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
     fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        // Files that were not written for Iceberg and were added to a table have no ids at all; their columns go by name.
+        let by_name = physical.fields().iter().all(|f| field_id(f).is_none());
         let by_id: HashMap<i32, &Arc<Field>> = logical.fields().iter().filter_map(|f| Some((field_id(f)?, f))).collect();
         let fields = physical.fields().iter().enumerate().map(|(index, field)| {
             let wanted = match field_id(field) {
                 Some(id) => by_id.get(&id).copied(),
-                None => logical.fields().iter().find(|f| f.name() == field.name() && field_id(f).is_none()),
+                None => logical.fields().iter().find(|f| f.name() == field.name() && (by_name || field_id(f).is_none())),
             };
             match wanted {
                 // Where the types agree the column is taken as it is: a cast would only hide it from pruning.
