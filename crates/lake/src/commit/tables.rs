@@ -8,6 +8,7 @@ use crate::{
     store::Store,
     table::{TableState, load},
 };
+use futures::{StreamExt, TryStreamExt};
 use catalog::{Catalog, Commit, CursorSwap, PointerSwap, TableRecord};
 use model::LakeTable;
 use parking_lot::RwLock;
@@ -69,17 +70,17 @@ impl Tables {
             tables.inner.catalog.tables().await?.into_iter().partition(|record| record.table.layer.is_kept());
         tables.load(kept).await?;
         // A table that outside engines write and break costs nobody else anything: it is missing until it is dropped or registered anew.
-        for record in own {
+        let load_own = async |record: TableRecord| {
             let table = record.table.clone();
             if let Err(error) = tables.load(vec![record]).await {
                 tracing::error!(%error, "{table} can't be read and is left out");
             }
-        }
+        };
+        futures::stream::iter(own).for_each_concurrent(LOADED_AT_ONCE, load_own).await;
         Ok(tables)
     }
 
     async fn load(&self, records: Vec<TableRecord>) -> Result<(), Error> {
-        use futures::{StreamExt, TryStreamExt};
         let loads =
             futures::stream::iter(records).map(|record| load::load(&self.inner.store, record)).buffer_unordered(LOADED_AT_ONCE);
         let loaded: Vec<TableState> = loads.try_collect().await?;

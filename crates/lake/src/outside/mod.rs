@@ -12,6 +12,9 @@ mod request;
 mod tables;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 pub use namespaces::{NamespaceInfo, PropertyChange};
 pub use request::{CommitTable, CommitView, CreateTable, CreateView};
 pub use tables::LoadedTable;

@@ -17,7 +17,8 @@ pub(super) fn check(store: &Store, table: &LakeTable, metadata: &TableMetadata) 
             .with_hint("Leave the property `format-version` out, or set it to 2."));
     }
     location(store, table, metadata.location())?;
-    schema::to_arrow(metadata.current_schema()).map_err(|e| e.with_table(table))?;
+    let typed = schema::to_arrow(metadata.current_schema());
+    typed.map_err(|e| e.with_table(table).with_hint("Use another type for the column, for example text."))?;
     inner_names(table, metadata)
 }
 

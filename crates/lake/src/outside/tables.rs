@@ -92,6 +92,9 @@ impl Outside {
         let metadata = self.new_metadata(&table, request)?;
         readable::check(self.lake.warehouse(), &table, &metadata)?;
         if staged {
+            let home = self.lake.warehouse().path(metadata.location())?;
+            // Some engines write into the table's folders before the commit makes it, and expect to find them.
+            self.lake.warehouse().make_folders(&[Path::from(format!("{home}/metadata")), Path::from(format!("{home}/data"))]).await?;
             return Ok(LoadedTable {
                 metadata_location: None,
                 location: metadata.location().to_owned(),
@@ -146,6 +149,10 @@ impl Outside {
 
     async fn prepare(&self, table: &LakeTable, commit: CommitTable) -> Result<Ready, Error> {
         let former = self.lake.tables().state(table);
+        // Said first: a table that a pipeline writes has always changed meanwhile, and the client would try again for nothing.
+        if let Some(kept) = former.as_ref().filter(|_| table.layer.is_kept()) {
+            guard::harmless(kept, &commit.updates)?;
+        }
         apply::check(table, &commit.requirements, former.as_ref().map(|f| f.parts.metadata.as_ref()))?;
         let Some(former) = former else {
             if !commit.requirements.iter().any(|r| matches!(r, TableRequirement::NotExist)) {
@@ -157,9 +164,6 @@ impl Outside {
             let built = apply::update(table, first, None, commit.updates)?;
             return self.ready(table, None, built.metadata, Vec::new()).await;
         };
-        if table.layer.is_kept() {
-            guard::harmless(&former, &commit.updates)?;
-        }
         let parts = &former.parts;
         let built =
             apply::update(table, parts.metadata.as_ref().clone(), Some(parts.metadata_location.clone()), commit.updates)?;

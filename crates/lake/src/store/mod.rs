@@ -152,6 +152,17 @@ impl Store {
         futures::future::try_join_all(puts).await.map(|_| ())
     }
 
+    /// Makes folders where the warehouse is on a local disk; elsewhere there are none.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`].
+    pub async fn make_folders(&self, folders: &[Path]) -> Result<(), Error> {
+        let Some(root) = &self.inner.local else { return Ok(()) };
+        let folders: Vec<PathBuf> = folders.iter().map(|f| durable::on_disk(root, f)).collect();
+        let make = move || folders.iter().try_for_each(|f| std::fs::create_dir_all(f).map_err(|e| durable::failed("making", f, e)));
+        runtime::blocking("making folders", make).await?
+    }
+
     /// Makes the directory entries of files that a [`FileSink`] wrote last too.
     ///
     /// # Errors

@@ -114,6 +114,20 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_a_file_without_any_ids_go_by_name() {
+        let logical = Arc::new(Schema::new(vec![field("a", DataType::Int64, 1), field("b", DataType::Utf8, 2)]));
+        let plain = |name: &str, data_type| Field::new(name, data_type, true);
+        let physical = Arc::new(Schema::new(vec![plain("b", DataType::Utf8), plain("a", DataType::Int64)]));
+        let adapter = FieldIdAdapterFactory.create(Arc::clone(&logical), physical).unwrap();
+        let rewrite = |name: &str, index| adapter.rewrite(Arc::new(Column::new(name, index))).unwrap().to_string();
+        assert_eq!((rewrite("a", 0), rewrite("b", 1)), ("a@1".to_owned(), "b@0".to_owned()));
+        // One id is enough: then a column without one is no column of the table.
+        let physical = Arc::new(Schema::new(vec![field("b", DataType::Utf8, 2), plain("a", DataType::Int64)]));
+        let adapter = FieldIdAdapterFactory.create(logical, physical).unwrap();
+        assert_eq!(adapter.rewrite(Arc::new(Column::new("a", 0))).unwrap().to_string(), "NULL");
+    }
+
+    #[test]
     fn only_names_that_were_taken_over_are_hidden_from_files() {
         let schema = Schema::new(vec![
             field("note", DataType::Utf8, 103),

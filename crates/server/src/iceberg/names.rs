@@ -1,6 +1,6 @@
 //! Names in paths and bodies, and lists of them in pages.
 
-use super::answer::{Answer, Refusal};
+use super::answer::{About, Answer, Refusal};
 use axum::http::StatusCode;
 use model::{LakeTable, Layer};
 use serde::Deserialize;
@@ -23,8 +23,17 @@ pub(super) fn namespace(text: &str) -> Answer<Layer> {
 }
 
 /// A table or view of a path.
-pub(super) fn table(namespace: &str, name: &str) -> Answer<LakeTable> {
-    Ok(LakeTable::new(self::namespace(namespace)?, name))
+///
+/// # Errors
+/// 404, for what the request is about rather than for the namespace: clients look for `files` in a namespace `own.t` before they take it for a part of `own.t`.
+pub(super) fn table(about: About, namespace: &str, name: &str) -> Answer<LakeTable> {
+    let kind = match about {
+        About::Namespace => "NoSuchNamespaceException",
+        About::Table | About::Commit => "NoSuchTableException",
+        About::View => "NoSuchViewException",
+    };
+    let found = self::namespace(namespace).map(|layer| LakeTable::new(layer, name));
+    found.map_err(|refusal| Refusal { kind, ..refusal })
 }
 
 /// A namespace in a body: a list of its levels.
@@ -40,8 +49,8 @@ pub(super) struct Identifier {
 }
 
 impl Identifier {
-    pub(super) fn table(&self) -> Answer<LakeTable> {
-        table(&levels(&self.namespace), &self.name)
+    pub(super) fn table(&self, about: About) -> Answer<LakeTable> {
+        table(about, &levels(&self.namespace), &self.name)
     }
 }
 
@@ -114,5 +123,7 @@ mod tests {
         let refusal = namespace("a\u{1f}b").unwrap_err();
         assert_eq!((refusal.status.as_u16(), refusal.message.as_str()), (404, "There is no namespace a.b"));
         assert_eq!(namespace("silver").unwrap(), Layer::Silver);
+        assert_eq!(table(About::Table, "a\u{1f}b", "files").unwrap_err().kind, "NoSuchTableException");
+        assert_eq!(table(About::View, "a\u{1f}b", "files").unwrap_err().kind, "NoSuchViewException");
     }
 }

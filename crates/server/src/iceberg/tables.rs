@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use lake::{CommitTable, CreateTable, LoadedTable};
+use model::LakeTable;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -56,7 +57,7 @@ pub(super) async fn load(
         Some("refs") => false,
         Some(other) => return Err(Refusal::bad(format!("snapshots can be `all` or `refs`, not `{other}`"))),
     };
-    let table = names::table(&namespace, &name)?;
+    let table = names::table(About::Table, &namespace, &name)?;
     let location = app.lake.outside().metadata_location(&table).map_err(Refusal::of(About::Table))?;
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
     let tag = etag(&location, all);
@@ -71,7 +72,7 @@ pub(super) async fn load(
 }
 
 pub(super) async fn check(State(app): State<App>, Path((namespace, name)): Path<(String, String)>) -> Answer<StatusCode> {
-    let table = names::table(&namespace, &name)?;
+    let table = names::table(About::Table, &namespace, &name)?;
     app.lake.outside().metadata_location(&table).map_err(Refusal::of(About::Table))?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -82,7 +83,7 @@ pub(super) async fn commit(
     headers: HeaderMap,
     Body(body): Body<Value>,
 ) -> Answer<Response> {
-    let table = names::table(&namespace, &name)?;
+    let table = names::table(About::Table, &namespace, &name)?;
     let commit = CommitTable::parse(body).map_err(Refusal::of(About::Table))?;
     let done = app.lake.outside().commit(vec![(table, commit)]).await.map_err(Refusal::of(About::Commit))?;
     let done = done.into_iter().next().ok_or_else(|| Refusal::bad("the commit names no table"))?;
@@ -105,7 +106,7 @@ pub(super) async fn remove(
         Some("true") => true,
         Some(other) => return Err(Refusal::bad(format!("purgeRequested can be `true` or `false`, not `{other}`"))),
     };
-    let table = names::table(&namespace, &name)?;
+    let table = names::table(About::Table, &namespace, &name)?;
     app.lake.outside().drop_table(&table, purge).await.map_err(Refusal::of(About::Table))?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -125,7 +126,7 @@ pub(super) async fn register(
     headers: HeaderMap,
     Body(request): Body<Register>,
 ) -> Answer<Response> {
-    let table = names::table(&namespace, &request.name)?;
+    let table = LakeTable::new(names::namespace(&namespace)?, &request.name);
     let outside = app.lake.outside();
     let made = outside.register_table(&table, &request.metadata_location, request.overwrite).await;
     Ok(result(&app.iceberg, &headers, made.map_err(Refusal::of(About::Namespace))?, true))
@@ -138,7 +139,7 @@ pub(super) struct Rename {
 }
 
 pub(super) async fn rename(State(app): State<App>, Body(request): Body<Rename>) -> Answer<StatusCode> {
-    let (from, to) = (request.source.table()?, request.destination.table()?);
+    let (from, to) = (request.source.table(About::Table)?, request.destination.table(About::Namespace)?);
     let outside = app.lake.outside();
     outside.namespace(to.layer).await.map_err(Refusal::of(About::Namespace))?;
     outside.rename_table(&from, &to).await.map_err(Refusal::of(About::Table))?;
@@ -155,7 +156,7 @@ pub(super) async fn credentials(
     State(app): State<App>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Answer<Json<Value>> {
-    let found = app.lake.outside().table(&names::table(&namespace, &name)?).map_err(Refusal::of(About::Table))?;
+    let found = app.lake.outside().table(&names::table(About::Table, &namespace, &name)?).map_err(Refusal::of(About::Table))?;
     Ok(Json(json!({"storage-credentials": vended(&app.iceberg, &found.location)})))
 }
 

@@ -20,7 +20,7 @@ pub(super) async fn commit(State(app): State<App>, Body(transaction): Body<Trans
     for change in transaction.table_changes {
         let identifier: Identifier = serde_json::from_value(change["identifier"].clone())
             .map_err(|e| Refusal::bad(format!("a change names no table: {e}")))?;
-        commits.push((identifier.table()?, CommitTable::parse(change).map_err(Refusal::of(About::Table))?));
+        commits.push((identifier.table(About::Table)?, CommitTable::parse(change).map_err(Refusal::of(About::Table))?));
     }
     app.lake.outside().commit(commits).await.map_err(Refusal::of(About::Commit))?;
     Ok(StatusCode::NO_CONTENT)

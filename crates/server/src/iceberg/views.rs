@@ -35,12 +35,12 @@ pub(super) async fn create(
 }
 
 pub(super) async fn load(State(app): State<App>, Path((namespace, name)): Path<(String, String)>) -> Answer<Json<Value>> {
-    let found = app.lake.outside().view(&names::table(&namespace, &name)?).await;
+    let found = app.lake.outside().view(&names::table(About::View, &namespace, &name)?).await;
     found.map(result).map_err(Refusal::of(About::View))
 }
 
 pub(super) async fn check(State(app): State<App>, Path((namespace, name)): Path<(String, String)>) -> Answer<StatusCode> {
-    app.lake.outside().check_view(&names::table(&namespace, &name)?).await.map_err(Refusal::of(About::View))?;
+    app.lake.outside().check_view(&names::table(About::View, &namespace, &name)?).await.map_err(Refusal::of(About::View))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -49,18 +49,18 @@ pub(super) async fn replace(
     Path((namespace, name)): Path<(String, String)>,
     Body(body): Body<Value>,
 ) -> Answer<Json<Value>> {
-    let view = names::table(&namespace, &name)?;
+    let view = names::table(About::View, &namespace, &name)?;
     let commit = CommitView::parse(body).map_err(Refusal::of(About::View))?;
     app.lake.outside().replace_view(&view, commit).await.map(result).map_err(Refusal::of(About::View))
 }
 
 pub(super) async fn remove(State(app): State<App>, Path((namespace, name)): Path<(String, String)>) -> Answer<StatusCode> {
-    app.lake.outside().drop_view(&names::table(&namespace, &name)?).await.map_err(Refusal::of(About::View))?;
+    app.lake.outside().drop_view(&names::table(About::View, &namespace, &name)?).await.map_err(Refusal::of(About::View))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn rename(State(app): State<App>, Body(request): Body<Rename>) -> Answer<StatusCode> {
-    let (from, to) = (request.source.table()?, request.destination.table()?);
+    let (from, to) = (request.source.table(About::View)?, request.destination.table(About::Namespace)?);
     let outside = app.lake.outside();
     outside.namespace(to.layer).await.map_err(Refusal::of(About::Namespace))?;
     outside.rename_view(&from, &to).await.map_err(Refusal::of(About::View))?;
