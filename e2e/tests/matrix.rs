@@ -226,7 +226,12 @@ const NOTES: &str = "
 async fn ours(lakebox: &Lakebox, table: &str, columns: &[&str]) -> Result<Vec<Row>> {
     let counted = lakebox.sql(&format!("select count(*) from {table}")).await?;
     let rows = lakebox.sql(&format!("select {} from {table} order by id", columns.join(", "))).await?;
-    ensure!(counted[0][0].as_u64() == Some(rows.len() as u64), "count(*) says {}, but there are {} rows", counted[0][0], rows.len());
+    ensure!(
+        counted[0][0].as_u64() == Some(rows.len() as u64),
+        "count(*) says {}, but there are {} rows",
+        counted[0][0],
+        rows.len()
+    );
     let plain = |value: &Value| match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),

@@ -267,7 +267,11 @@ async fn with_clients_in_the_configuration_only_they_get_in() -> Result<()> {
     }
     ensure!(rest.token("grant_type=password").await?.body["error"] == "unsupported_grant_type");
     let granted = rest.token("grant_type=client_credentials&client_id=spark&client_secret=a+long+secret&scope=catalog").await?;
-    ensure!(granted.status == 200 && granted.body["token_type"] == "bearer" && granted.body["expires_in"] == 3600, "{}", granted.body);
+    ensure!(
+        granted.status == 200 && granted.body["token_type"] == "bearer" && granted.body["expires_in"] == 3600,
+        "{}",
+        granted.body
+    );
     rest.token = granted.body["access_token"].as_str().map(str::to_owned);
     rest.must(200, Method::GET, "config", Value::Null).await?;
     rest.must(200, Method::POST, "namespaces", json!({"namespace": ["own"]})).await?;
@@ -303,13 +307,15 @@ async fn what_a_pipeline_keeps_can_be_read_but_not_changed() -> Result<()> {
     let mut duckdb = Engine::start("duckdb", &lakebox, None).await?;
     let mut pyiceberg = Engine::start("pyiceberg", &lakebox, None).await?;
     let wanted = ["the pipeline `bank`", "analytics"];
-    for (engine, what) in [(&mut duckdb, "delete"), (&mut pyiceberg, "delete"), (&mut pyiceberg, "evolve"), (&mut duckdb, "evolve")] {
+    for engine in [&mut duckdb, &mut pyiceberg] {
         let rows = engine.rows("silver.bank_customers", &["id", "name"]).await?;
         ensure!(!rows.is_empty());
-        let refused = engine.tell(what, json!({"table": "silver.bank_customers"})).await;
-        let Err(error) = refused else { anyhow::bail!("{} could {what} in silver", engine.name()) };
-        let text = format!("{error:#}");
-        ensure!(wanted.iter().all(|w| text.contains(w)), "{text}");
+        for what in ["delete", "evolve"] {
+            let refused = engine.tell(what, json!({"table": "silver.bank_customers"})).await;
+            let Err(error) = refused else { anyhow::bail!("{} could {what} in silver", engine.name()) };
+            let text = format!("{error:#}");
+            ensure!(wanted.iter().all(|w| text.contains(w)), "{text}");
+        }
     }
     // What says nothing of rows and columns may be set, and the pipeline goes on.
     let rest = Rest::new(&lakebox)?;

@@ -70,12 +70,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Where the catalog can't be written.
-    pub async fn change_namespace(
-        &self,
-        layer: Layer,
-        remove: &[String],
-        set: &Properties,
-    ) -> Result<Option<Properties>, Error> {
+    pub async fn change_namespace(&self, layer: Layer, remove: &[String], set: &Properties) -> Result<Option<Properties>, Error> {
         let now_us = self.now_us();
         let mut tx = self.db.begin(CHANGING).await?;
         let select = sql("select name, properties_json, created_us, updated_us from lake_namespaces where name = $1");

@@ -53,13 +53,9 @@ impl Kind {
     /// Who can mend it.
     pub const fn fault(self) -> Fault {
         match self {
-            Self::Misconfigured
-            | Self::NotFound
-            | Self::Exists
-            | Self::NotEmpty
-            | Self::Invalid
-            | Self::Owned
-            | Self::Schema => Fault::User,
+            Self::Misconfigured | Self::NotFound | Self::Exists | Self::NotEmpty | Self::Invalid | Self::Owned | Self::Schema => {
+                Fault::User
+            }
             Self::Bug => Fault::Us,
             Self::InUse | Self::Storage | Self::Catalog | Self::Conflict | Self::Corrupt => Fault::Outside,
         }

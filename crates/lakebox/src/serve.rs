@@ -181,7 +181,8 @@ fn iceberg(config: &Config) -> IcebergSettings {
     };
     let region = option(&["aws_region", "region", "aws_default_region", "default_region"]);
     let endpoint = option(&["aws_endpoint", "endpoint", "aws_endpoint_url", "endpoint_url"]);
-    let virtual_hosted = option(&["aws_virtual_hosted_style_request", "virtual_hosted_style_request"]).is_some_and(|v| v == "true");
+    let virtual_hosted =
+        option(&["aws_virtual_hosted_style_request", "virtual_hosted_style_request"]).is_some_and(|v| v == "true");
     // Stores with an endpoint of their own are asked by path unless they are set up otherwise, as lakebox itself does.
     let by_path = endpoint.as_ref().map(|_| (!virtual_hosted).to_string());
     let storage = named(&[

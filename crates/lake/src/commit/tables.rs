@@ -8,8 +8,8 @@ use crate::{
     store::Store,
     table::{TableState, load},
 };
-use futures::{StreamExt, TryStreamExt};
 use catalog::{Catalog, Commit, CursorSwap, PointerSwap, TableRecord};
+use futures::{StreamExt, TryStreamExt};
 use model::LakeTable;
 use parking_lot::RwLock;
 use runtime::SharedClock;

@@ -66,7 +66,12 @@ fn without_reserved(update: TableUpdate) -> TableUpdate {
 ///
 /// # Errors
 /// [`Kind::Invalid`] where the commit has no schema, or one that makes no sense.
-pub(super) fn first_metadata(table: &LakeTable, commit: &CommitTable, location: &str, now_ms: i64) -> Result<TableMetadata, Error> {
+pub(super) fn first_metadata(
+    table: &LakeTable,
+    commit: &CommitTable,
+    location: &str,
+    now_ms: i64,
+) -> Result<TableMetadata, Error> {
     let mut schema = None;
     let (mut spec, mut order) = (UnboundPartitionSpec::default(), SortOrder::unsorted_order());
     for update in commit.updates.iter().rev() {
@@ -77,7 +82,8 @@ pub(super) fn first_metadata(table: &LakeTable, commit: &CommitTable, location: 
             _ => {}
         }
     }
-    let schema = schema.ok_or_else(|| Error::new(Kind::Invalid, format!("{table} is to be made without a schema")).with_table(table))?;
+    let schema =
+        schema.ok_or_else(|| Error::new(Kind::Invalid, format!("{table} is to be made without a schema")).with_table(table))?;
     let (spec, last_partition_id) = numbered(&spec);
     let (version, uuid) = identity(commit);
     let document = json!({
@@ -96,7 +102,9 @@ pub(super) fn first_metadata(table: &LakeTable, commit: &CommitTable, location: 
         "default-sort-order-id": order.order_id,
     });
     serde_json::from_value(document).map_err(|e| {
-        Error::new(Kind::Invalid, format!("{table} can't be made as the commit describes it: {e}")).with_table(table).with_source(e)
+        Error::new(Kind::Invalid, format!("{table} can't be made as the commit describes it: {e}"))
+            .with_table(table)
+            .with_source(e)
     })
 }
 
@@ -130,5 +138,7 @@ fn numbered(spec: &UnboundPartitionSpec) -> (Value, i32) {
 }
 
 pub(super) fn wrong(table: &LakeTable, error: iceberg::Error) -> Error {
-    Error::new(Kind::Invalid, format!("{table} can't be changed like this: {}", error.message())).with_table(table).with_source(error)
+    Error::new(Kind::Invalid, format!("{table} can't be changed like this: {}", error.message()))
+        .with_table(table)
+        .with_source(error)
 }

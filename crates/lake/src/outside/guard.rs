@@ -15,7 +15,8 @@ pub(super) fn own(table: &LakeTable) -> Result<(), Error> {
     if !table.layer.is_kept() {
         return Ok(());
     }
-    let message = format!("{table} can't be made, renamed, replaced or dropped from outside: lakebox keeps everything in {}", table.layer);
+    let message =
+        format!("{table} can't be made, renamed, replaced or dropped from outside: lakebox keeps everything in {}", table.layer);
     Err(Error::new(Kind::Owned, message).with_table(table).with_hint(ELSEWHERE))
 }
 

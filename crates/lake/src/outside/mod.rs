@@ -63,7 +63,8 @@ impl Outside {
     fn place(&self, table: &LakeTable, asked: Option<String>) -> String {
         let store = self.lake.warehouse();
         let root = store.root();
-        let location = asked.map_or_else(|| format!("{root}/{}/{}", table.layer, table.name), |l| l.trim_end_matches('/').to_owned());
+        let location =
+            asked.map_or_else(|| format!("{root}/{}/{}", table.layer, table.name), |l| l.trim_end_matches('/').to_owned());
         let taken = self.lake.tables().all().iter().any(|state| state.parts.metadata.location() == location);
         if taken { format!("{root}/{}/{}-{}", table.layer, table.name, uuid::Uuid::new_v4()) } else { location }
     }

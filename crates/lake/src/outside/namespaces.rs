@@ -34,7 +34,8 @@ impl Outside {
     /// Where the catalog can't be read.
     pub async fn namespaces(&self) -> Result<Vec<Layer>, Error> {
         let recorded = self.lake.tables().catalog().namespaces().await?;
-        let mut all: Vec<Layer> = recorded.into_iter().map(|n| n.layer).chain(Layer::ALL).collect::<BTreeSet<_>>().into_iter().collect();
+        let mut all: Vec<Layer> =
+            recorded.into_iter().map(|n| n.layer).chain(Layer::ALL).collect::<BTreeSet<_>>().into_iter().collect();
         all.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         Ok(all)
     }

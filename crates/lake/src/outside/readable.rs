@@ -11,7 +11,8 @@ use std::collections::HashMap;
 /// [`Kind::Invalid`] or [`Kind::Schema`], with what can't be read and what to do instead.
 pub(super) fn check(store: &Store, table: &LakeTable, metadata: &TableMetadata) -> Result<(), Error> {
     if metadata.format_version() != FormatVersion::V2 {
-        let message = format!("{table} has Iceberg format version {}, and lakebox reads version 2", metadata.format_version() as u8);
+        let message =
+            format!("{table} has Iceberg format version {}, and lakebox reads version 2", metadata.format_version() as u8);
         return Err(Error::new(Kind::Invalid, message)
             .with_table(table)
             .with_hint("Leave the property `format-version` out, or set it to 2."));

@@ -94,7 +94,10 @@ impl Outside {
         if staged {
             let home = self.lake.warehouse().path(metadata.location())?;
             // Some engines write into the table's folders before the commit makes it, and expect to find them.
-            self.lake.warehouse().make_folders(&[Path::from(format!("{home}/metadata")), Path::from(format!("{home}/data"))]).await?;
+            self.lake
+                .warehouse()
+                .make_folders(&[Path::from(format!("{home}/metadata")), Path::from(format!("{home}/data"))])
+                .await?;
             return Ok(LoadedTable {
                 metadata_location: None,
                 location: metadata.location().to_owned(),
@@ -165,8 +168,7 @@ impl Outside {
             return self.ready(table, None, built.metadata, Vec::new()).await;
         };
         let parts = &former.parts;
-        let built =
-            apply::update(table, parts.metadata.as_ref().clone(), Some(parts.metadata_location.clone()), commit.updates)?;
+        let built = apply::update(table, parts.metadata.as_ref().clone(), Some(parts.metadata_location.clone()), commit.updates)?;
         if built.changes.is_empty() {
             let state = TableState::new(parts.clone(), former.spec().clone());
             return Ok(Ready { expected: Some(parts.metadata_location.clone()), state, file: None, dropped: Vec::new() });

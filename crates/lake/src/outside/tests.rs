@@ -123,7 +123,9 @@ async fn a_transaction_moves_all_tables_or_none() {
     let (a, b) = (world.table("a").await, world.table("b").await);
     let mut heard = world.lake.committed();
     let wrong = json!([{"type": "assert-last-assigned-field-id", "last-assigned-field-id": 99}]);
-    let commits = |requirement: Value| vec![(a.clone(), change(json!([]), add_column("x"))), (b.clone(), change(requirement, add_column("y")))];
+    let commits = |requirement: Value| {
+        vec![(a.clone(), change(json!([]), add_column("x"))), (b.clone(), change(requirement, add_column("y")))]
+    };
     let before = [world.outside().metadata_location(&a).unwrap(), world.outside().metadata_location(&b).unwrap()];
     assert_eq!(world.outside().commit(commits(wrong)).await.unwrap_err().kind, Kind::Conflict);
     assert_eq!([world.outside().metadata_location(&a).unwrap(), world.outside().metadata_location(&b).unwrap()], before);
@@ -205,7 +207,8 @@ async fn a_field_inside_a_column_keeps_its_name_but_a_column_may_be_renamed() {
     };
     world.outside().create_table(own(), create_with("t", json!({"schema": schema("s", "a")})).unwrap()).await.unwrap();
     let table = LakeTable::new(own(), "t");
-    let wear = |schema: Value| json!([{"action": "add-schema", "schema": schema}, {"action": "set-current-schema", "schema-id": -1}]);
+    let wear =
+        |schema: Value| json!([{"action": "add-schema", "schema": schema}, {"action": "set-current-schema", "schema-id": -1}]);
     world.commit(&table, json!([]), wear(schema("renamed", "a"))).await.unwrap();
     let error = world.commit(&table, json!([]), wear(schema("renamed", "b"))).await.unwrap_err();
     assert_eq!(error.kind, Kind::Schema);
@@ -219,7 +222,10 @@ async fn snapshot_with(world: &World, table: &LakeTable, content: DataContentTyp
     let stamp = Stamp { snapshot_id: 77, parent: None, sequence: 1 };
     let home = format!("own/{}", table.name);
     let mut builder = DataFileBuilder::default();
-    builder.content(content).file_path(format!("file:{}/{home}/data/f", store.directory().unwrap().display())).file_format(format);
+    builder
+        .content(content)
+        .file_path(format!("file:{}/{home}/data/f", store.directory().unwrap().display()))
+        .file_format(format);
     builder.record_count(1).file_size_in_bytes(10);
     if content == DataContentType::EqualityDeletes {
         builder.equality_ids(Some(vec![1]));
@@ -227,7 +233,8 @@ async fn snapshot_with(world: &World, table: &LakeTable, content: DataContentTyp
     let kind = if content == DataContentType::Data { ManifestContentType::Data } else { ManifestContentType::Deletes };
     let listing = Listing { added: vec![builder.build().unwrap()], ..Listing::default() };
     let schema = Arc::clone(state.parts.metadata.current_schema());
-    let manifest = manifests::encode(store, Path::from(format!("{home}/metadata/m.avro")), kind, schema, stamp, listing).await.unwrap();
+    let manifest =
+        manifests::encode(store, Path::from(format!("{home}/metadata/m.avro")), kind, schema, stamp, listing).await.unwrap();
     let list = Path::from(format!("{home}/metadata/list.avro"));
     let bytes: Bytes = manifests::encode_list(store, &list, stamp, std::slice::from_ref(&manifest.file)).await.unwrap();
     store.put_all(vec![(manifest.path, manifest.bytes), (list.clone(), bytes)]).await.unwrap();
@@ -341,7 +348,8 @@ async fn names_are_shared_by_tables_and_views_and_follow_a_rename() {
     let v = LakeTable::new(own(), "v");
     let other = json!([{"type": "assert-view-uuid", "uuid": "00000000-0000-0000-0000-000000000000"}]);
     let replace = |requirements: Value| {
-        CommitView::parse(json!({"requirements": requirements, "updates": [{"action": "set-properties", "updates": {"a": "b"}}]})).unwrap()
+        CommitView::parse(json!({"requirements": requirements, "updates": [{"action": "set-properties", "updates": {"a": "b"}}]}))
+            .unwrap()
     };
     assert_eq!(outside.replace_view(&v, replace(other)).await.unwrap_err().kind, Kind::Conflict);
     let same = json!([{"type": "assert-view-uuid", "uuid": made.metadata["view-uuid"]}]);

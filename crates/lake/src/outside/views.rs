@@ -87,7 +87,9 @@ impl Outside {
         let former = self.view_metadata(&record).await?;
         for ViewRequirement::Uuid { uuid } in commit.requirements {
             if uuid != former.uuid() {
-                return Err(Error::new(Kind::Conflict, format!("{view} is another view than the one that was read")).with_table(view));
+                return Err(
+                    Error::new(Kind::Conflict, format!("{view} is another view than the one that was read")).with_table(view)
+                );
             }
         }
         let mut builder = former.into_builder();
@@ -153,7 +155,9 @@ fn apply(builder: ViewMetadataBuilder, update: ViewUpdate) -> iceberg::Result<Vi
 }
 
 fn wrong(view: &LakeTable, error: iceberg::Error) -> Error {
-    Error::new(Kind::Invalid, format!("the view {view} can't be like this: {}", error.message())).with_table(view).with_source(error)
+    Error::new(Kind::Invalid, format!("the view {view} can't be like this: {}", error.message()))
+        .with_table(view)
+        .with_source(error)
 }
 
 fn document(view: &LakeTable, metadata_location: String, metadata: &ViewMetadata) -> Result<LoadedView, Error> {

@@ -159,7 +159,8 @@ impl Store {
     pub async fn make_folders(&self, folders: &[Path]) -> Result<(), Error> {
         let Some(root) = &self.inner.local else { return Ok(()) };
         let folders: Vec<PathBuf> = folders.iter().map(|f| durable::on_disk(root, f)).collect();
-        let make = move || folders.iter().try_for_each(|f| std::fs::create_dir_all(f).map_err(|e| durable::failed("making", f, e)));
+        let make =
+            move || folders.iter().try_for_each(|f| std::fs::create_dir_all(f).map_err(|e| durable::failed("making", f, e)));
         runtime::blocking("making folders", make).await?
     }
 

@@ -32,7 +32,8 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
 
 fn admit(settings: &IcebergSettings, headers: &HeaderMap, now_s: i64) -> Answer<()> {
     if settings.clients.is_empty() {
-        let message = "This catalog has no clients, and it is not only reachable from this machine: add some to `server.iceberg.clients`";
+        let message =
+            "This catalog has no clients, and it is not only reachable from this machine: add some to `server.iceberg.clients`";
         return if settings.open { Ok(()) } else { Err(Refusal::new(StatusCode::FORBIDDEN, "ForbiddenException", message)) };
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| scheme(v, "bearer"));

@@ -152,10 +152,7 @@ pub(super) async fn metrics(State(app): State<App>, Path((namespace, name)): Pat
 }
 
 /// The warehouse's credentials, for clients that are to have them.
-pub(super) async fn credentials(
-    State(app): State<App>,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Answer<Json<Value>> {
+pub(super) async fn credentials(State(app): State<App>, Path((namespace, name)): Path<(String, String)>) -> Answer<Json<Value>> {
     let found = app.lake.outside().table(&names::table(About::Table, &namespace, &name)?).map_err(Refusal::of(About::Table))?;
     Ok(Json(json!({"storage-credentials": vended(&app.iceberg, &found.location)})))
 }
@@ -195,9 +192,8 @@ fn etag(metadata_location: &str, all_snapshots: bool) -> String {
 
 /// Leaves out snapshots that no branch or tag names.
 fn only_referenced(metadata: &mut Value) {
-    let named = |refs: &Value| -> Vec<Value> {
-        refs.as_object().into_iter().flatten().map(|(_, r)| r["snapshot-id"].clone()).collect()
-    };
+    let named =
+        |refs: &Value| -> Vec<Value> { refs.as_object().into_iter().flatten().map(|(_, r)| r["snapshot-id"].clone()).collect() };
     let mut keep = named(&metadata["refs"]);
     keep.push(metadata["current-snapshot-id"].clone());
     if let Some(snapshots) = metadata["snapshots"].as_array_mut() {

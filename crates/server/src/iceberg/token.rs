@@ -51,7 +51,11 @@ pub(super) async fn issue(State(app): State<App>, headers: HeaderMap, form: Resu
         Some(client) => granted(&auth::token(client, now_s.saturating_add(lifetime_s)), lifetime_s),
         None => {
             tracing::warn!("a client of the Iceberg REST catalog was turned away: wrong credentials");
-            refused(StatusCode::UNAUTHORIZED, "invalid_client", "The credentials are not those of a client in `server.iceberg.clients`")
+            refused(
+                StatusCode::UNAUTHORIZED,
+                "invalid_client",
+                "The credentials are not those of a client in `server.iceberg.clients`",
+            )
         }
     }
 }
