@@ -52,6 +52,16 @@ impl Project {
         Ok(self.disk.is_some())
     }
 
+    /// Adds a setting to the server section, as one line of YAML.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn in_server(&mut self, setting: &str) -> Result<()> {
+        let file = self.dir.path().join("lakebox.yaml");
+        let text = std::fs::read_to_string(&file)?.replacen("server: { ", &format!("server: {{ {setting}, "), 1);
+        Ok(std::fs::write(file, text)?)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.dir.path()

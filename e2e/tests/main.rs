@@ -4,6 +4,8 @@ mod bad_input;
 mod clients;
 mod hostile;
 mod kill;
+mod matrix;
 mod readers;
 mod refusals;
+mod rest;
 mod storage;

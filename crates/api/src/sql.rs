@@ -104,7 +104,7 @@ pub struct SchemaTree {
 /// A table the editor knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SchemaTable {
-    /// `bronze`, `silver`, `gold` or `system`.
+    /// `bronze`, `silver`, `gold`, a namespace of one's own, or `system`.
     pub layer: String,
     /// The name.
     pub name: String,

@@ -27,8 +27,9 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 const SCHEMA: &str = "lakebox";
 
 /// Every migration, oldest first. A text that has been released never changes: databases remember its checksum.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "namespaces", include_str!("../migrations/0002_namespaces.sql")),
     (5, "upkeep", include_str!("../migrations/0005_upkeep.sql")),
 ];
 

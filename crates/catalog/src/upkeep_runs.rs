@@ -127,7 +127,7 @@ impl Catalog {
 fn record(row: &Row) -> Result<UpkeepRun, sqlx::Error> {
     let count = |i| row.int(i).map(i64::cast_unsigned);
     let layer = row.text(1)?;
-    let table = Layer::ALL.into_iter().find(|l| l.as_str() == layer).map(|layer| Ok::<_, sqlx::Error>(LakeTable::new(layer, row.text(2)?)));
+    let table = layer.parse::<Layer>().ok().map(|layer| Ok::<_, sqlx::Error>(LakeTable::new(layer, row.text(2)?)));
     Ok(UpkeepRun {
         id: row.text(0)?,
         table: table.transpose()?,

@@ -4,6 +4,7 @@
 
 mod commits;
 mod failures;
+mod namespaces;
 mod places;
 mod records;
 
@@ -44,6 +45,9 @@ on_both! {
     commits::a_commit_dropped_anywhere_is_whole_or_absent,
     commits::a_cursor_stored_apart_from_its_tables_is_caught,
     commits::a_table_named_twice_is_refused,
+    namespaces::a_namespace_is_made_once_and_dropped_when_it_holds_nothing,
+    namespaces::properties_change_in_one_step,
+    namespaces::a_view_moves_only_from_where_it_was_expected,
     records::pipelines_run_unless_somebody_paused_them,
     records::runs_are_kept_newest_first_and_pruned,
     records::runs_of_a_dead_process_become_failed,

@@ -70,6 +70,8 @@ struct Inner {
     committed: broadcast::Sender<Committed>,
     /// Durable, but not in the view yet: listeners look at the view, so they are told once it shows the commit.
     unannounced: Mutex<Vec<Committed>>,
+    /// Held while something outside gets, changes or loses its name.
+    names: tokio::sync::Mutex<()>,
     clock: SharedClock,
     /// Bytes that upkeep wrote since the process began.
     rewritten: AtomicU64,
@@ -107,6 +109,7 @@ impl Lake {
                 view: RwLock::new(view),
                 committed,
                 unannounced: Mutex::default(),
+                names: tokio::sync::Mutex::default(),
                 clock,
                 rewritten: AtomicU64::new(0),
                 _lock: lock,
@@ -126,6 +129,11 @@ impl Lake {
 
     pub(crate) fn note_rewritten(&self, bytes: u64) {
         self.inner.rewritten.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The lock of names of tables, views and namespaces.
+    pub(crate) fn names(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.names
     }
 
     pub(crate) fn clock(&self) -> &SharedClock {
@@ -185,6 +193,23 @@ impl Lake {
         next.tables.insert(state.table().clone(), Arc::clone(state.view()));
         *view = Arc::new(next);
         self.inner.tables.pins().watch(&view);
+    }
+
+    /// Swaps tables that an outside engine committed to into what queries see, takes those that are `gone` out, and tells listeners.
+    pub(crate) fn show(&self, changed: Vec<Arc<TableView>>, gone: &[LakeTable]) {
+        let tables: Vec<LakeTable> = changed.iter().map(|t| &t.table).chain(gone).cloned().collect();
+        if tables.is_empty() {
+            return;
+        }
+        let mut view = self.inner.view.write();
+        let mut next = LakeView::clone(&view);
+        next.tables.retain(|name, _| !gone.contains(name));
+        next.tables.extend(changed.into_iter().map(|t| (t.table.clone(), t)));
+        *view = Arc::new(next);
+        self.inner.tables.pins().watch(&view);
+        drop(view);
+        // Nobody listening is no error.
+        let _ = self.inner.committed.send(Committed { tables, source: None, at_us: self.inner.clock.now_us() });
     }
 
     /// Tells listeners of the commits that the view shows now: those of this source, or those of these tables where no source wrote them.

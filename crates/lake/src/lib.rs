@@ -6,6 +6,7 @@ mod commit;
 mod error;
 pub mod index;
 mod lake;
+mod outside;
 mod replace;
 mod sink;
 mod store;
@@ -16,6 +17,9 @@ mod view;
 pub use commit::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange, Tables};
 pub use error::{Error, Kind};
 pub use lake::{Committed, Lake, LakeSettings, LakeStats};
+pub use outside::{
+    CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
+};
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
 pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};
 pub use store::{FileSink, Store, StoreCounts};

@@ -1,4 +1,4 @@
-use crate::routes;
+use crate::{IcebergSettings, routes};
 use catalog::Catalog;
 use lake::Lake;
 use medallion::{Models, Upkeep};
@@ -42,6 +42,8 @@ pub struct AppParts {
     pub warehouse_dir: Option<PathBuf>,
     /// Host names besides addresses and `localhost` under which the server may be asked.
     pub hosts: Vec<String>,
+    /// The Iceberg REST catalog.
+    pub iceberg: IcebergSettings,
     /// Ends endless answers when the process goes down.
     pub stopping: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! HTTP: the API, the embedded dashboard, metrics. One more reader of what the rooms below hold; it owns no state of its own.
+//! HTTP: the API, the Iceberg REST catalog, the embedded dashboard, metrics. One more reader of what the rooms below hold; it owns no state of its own.
 //!
 //! Never talks to a source, never writes a table, and knows no SQL engine but `query`.
 
@@ -6,6 +6,7 @@ mod app;
 mod assets;
 mod extract;
 mod guard;
+mod iceberg;
 mod metrics;
 mod openapi;
 mod problem;
@@ -13,6 +14,7 @@ mod process;
 mod routes;
 
 pub use app::{App, AppParts, TransformEntry};
+pub use iceberg::{IcebergClient, IcebergSettings};
 pub use openapi::openapi_json;
 
 use axum::{
@@ -67,6 +69,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/schema", get(queries::schema))
         .route("/api/v1/saved-queries", get(saved::list).post(saved::add))
         .route("/api/v1/saved-queries/{id}", put(saved::set).delete(saved::remove))
+        .nest("/iceberg", iceberg::router(&app))
         .fallback(assets::serve)
         .method_not_allowed_fallback(problem::Problem::wrong_method)
         .layer(CompressionLayer::new())

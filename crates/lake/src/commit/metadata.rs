@@ -26,6 +26,9 @@ const SNAPSHOTS_MOST: usize = 1000;
 /// How many go then, so that most commits have nothing to collect.
 const EXPIRE_AT_ONCE: usize = 100;
 
+/// Names that Iceberg keeps for itself: they are no properties, though clients send some as such.
+pub(crate) const REFUSED_PROPERTIES: [&str; 9] = iceberg::spec::TableProperties::RESERVED_PROPERTIES;
+
 /// New metadata, and what it no longer names.
 #[derive(Debug)]
 pub(crate) struct NewMetadata {

@@ -7,7 +7,7 @@ pub(crate) mod metadata;
 pub(crate) mod moves;
 mod plan;
 mod rewrite;
-mod snapshot;
+pub(crate) mod snapshot;
 mod summary;
 mod pins;
 mod tables;

@@ -170,6 +170,7 @@ impl<'a> Work<'a> {
         };
         let parts = Parts {
             table: table.clone(),
+            warehouse: self.store.root().into(),
             writer: self.change.writer.clone().or_else(|| self.former.and_then(|f| f.writer.clone())),
             metadata: Arc::new(new.metadata),
             metadata_location: self.store.location(&path),
@@ -205,7 +206,7 @@ fn new_snapshot_id() -> i64 {
 }
 
 /// The version in the name of a metadata file (`00012-….metadata.json`).
-fn metadata_version(location: &str) -> u64 {
+pub(crate) fn metadata_version(location: &str) -> u64 {
     let name = location.rsplit('/').next().unwrap_or_default();
     name.split('-').next().and_then(|v| v.parse().ok()).unwrap_or(0)
 }

@@ -11,6 +11,7 @@ use crate::{
     table::{TableState, load},
 };
 use catalog::{Catalog, Commit, CursorSwap, PointerSwap, TableRecord};
+use futures::{StreamExt, TryStreamExt};
 use model::LakeTable;
 use parking_lot::RwLock;
 use runtime::SharedClock;
@@ -73,13 +74,21 @@ impl Tables {
             pins: Pins::default(),
         };
         let tables = Self { inner: Arc::new(inner) };
-        let records = tables.inner.catalog.tables().await?;
-        tables.load(records).await?;
+        let (kept, own): (Vec<_>, Vec<_>) =
+            tables.inner.catalog.tables().await?.into_iter().partition(|record| record.table.layer.is_kept());
+        tables.load(kept).await?;
+        // A table that outside engines write and break costs nobody else anything: it is missing until it is dropped or registered anew.
+        let load_own = async |record: TableRecord| {
+            let table = record.table.clone();
+            if let Err(error) = tables.load(vec![record]).await {
+                tracing::error!(%error, "{table} can't be read and is left out");
+            }
+        };
+        futures::stream::iter(own).for_each_concurrent(LOADED_AT_ONCE, load_own).await;
         Ok(tables)
     }
 
     async fn load(&self, records: Vec<TableRecord>) -> Result<(), Error> {
-        use futures::{StreamExt, TryStreamExt};
         let loads =
             futures::stream::iter(records).map(|record| load::load(&self.inner.store, record)).buffer_unordered(LOADED_AT_ONCE);
         let loaded: Vec<TableState> = loads.try_collect().await?;
@@ -179,7 +188,7 @@ impl Tables {
     }
 
     /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.
-    async fn lock(&self, names: &[LakeTable]) -> Result<Vec<OwnedMutexGuard<()>>, Error> {
+    pub(crate) async fn lock(&self, names: &[LakeTable]) -> Result<Vec<OwnedMutexGuard<()>>, Error> {
         let mut sorted: Vec<&LakeTable> = names.iter().collect();
         sorted.sort();
         if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -215,6 +224,24 @@ impl Tables {
         Ok(self.inner.catalog.commit(Commit { swaps, cursor }).await?)
     }
 
+    /// Moves these pointers in one catalog transaction, then memory: a pointer without a new place is forgotten, and `states` has the others. The
+    /// caller holds the tables' locks and has written every file.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub(crate) async fn settle(&self, swaps: Vec<PointerSwap>, states: Vec<Arc<TableState>>) -> Result<(), Error> {
+        let names: Vec<LakeTable> = swaps.iter().map(|s| s.table.clone()).collect();
+        let gone: Vec<LakeTable> = swaps.iter().filter(|s| s.new.is_none()).map(|s| s.table.clone()).collect();
+        if let Err(error) = self.inner.catalog.commit(Commit { swaps, cursor: None }).await {
+            self.inner.doubtful.lock().extend(names);
+            return Err(error.into());
+        }
+        let mut all = self.inner.states.write();
+        all.retain(|name, _| !gone.contains(name));
+        all.extend(states.into_iter().map(|state| (state.table().clone(), state)));
+        Ok(())
+    }
+
     /// Brings the memory of these tables in line with the catalog. A sink does so when it opens, because its predecessor may have
     /// gone down over a commit whose end is not known. Cheap where nothing moved.
     ///
@@ -226,7 +253,7 @@ impl Tables {
     }
 
     /// Brings tables of doubt in line. The caller holds their locks.
-    async fn clear_doubt(&self, names: &[LakeTable]) -> Result<(), Error> {
+    pub(crate) async fn clear_doubt(&self, names: &[LakeTable]) -> Result<(), Error> {
         let doubtful: Vec<LakeTable> = {
             let all = self.inner.doubtful.lock();
             names.iter().filter(|n| all.contains(*n)).cloned().collect()

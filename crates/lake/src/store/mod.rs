@@ -4,6 +4,7 @@ mod counted;
 mod held;
 mod durable;
 mod lock;
+mod spelling;
 mod upload;
 
 pub use counted::{Counters, StoreCounts};
@@ -117,13 +118,13 @@ impl Store {
         format!("{}/{path}", self.inner.root)
     }
 
-    /// The file of a spelling.
+    /// The file of a spelling, ours or that of another engine (`file:/a` and `/a` for `file:///a`, `s3a://` for `s3://`).
     ///
     /// # Errors
     /// [`Kind::Corrupt`] where it is outside this warehouse: the lake was moved, or the metadata is not ours.
     pub fn path(&self, location: &str) -> Result<Path, Error> {
         let inside = location.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/'));
-        inside.and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
+        inside.or_else(|| spelling::inside(self.root(), location)).and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
             Error::new(Kind::Corrupt, format!("`{location}` is not inside the warehouse {}", self.root())).with_hint(
                 "A lake can't be moved: its metadata names absolute paths. Configure the warehouse where it was created.",
             )
@@ -152,6 +153,18 @@ impl Store {
             self.inner.objects.put(&path, bytes.into()).await.map(|_| ()).map_err(|e| self.failed("writing", &path, e))
         });
         futures::future::try_join_all(puts).await.map(|_| ())
+    }
+
+    /// Makes folders where the warehouse is on a local disk; elsewhere there are none.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`].
+    pub async fn make_folders(&self, folders: &[Path]) -> Result<(), Error> {
+        let Some(root) = &self.inner.local else { return Ok(()) };
+        let folders: Vec<PathBuf> = folders.iter().map(|f| durable::on_disk(root, f)).collect();
+        let make =
+            move || folders.iter().try_for_each(|f| std::fs::create_dir_all(f).map_err(|e| durable::failed("making", f, e)));
+        runtime::blocking("making folders", make).await?
     }
 
     /// Makes the directory entries of files that a [`FileSink`] wrote last too.

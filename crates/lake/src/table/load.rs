@@ -9,7 +9,8 @@ use crate::{
 };
 use arrow::datatypes::Schema;
 use catalog::TableRecord;
-use iceberg::spec::{DataContentType, ManifestEntry, ManifestFile, ManifestStatus, TableMetadata};
+use iceberg::spec::{DataContentType, DataFileFormat, ManifestEntry, ManifestFile, ManifestStatus, TableMetadata};
+use model::LakeTable;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
 use std::{collections::BTreeMap, sync::Arc};
@@ -23,9 +24,35 @@ pub(crate) async fn load(store: &Store, record: TableRecord) -> Result<TableStat
 }
 
 async fn read(store: &Store, record: &TableRecord) -> Result<TableState, Error> {
-    let json = store.get(&store.path(&record.metadata_location)?).await?;
-    let metadata: TableMetadata =
-        serde_json::from_slice(&json).map_err(|e| Error::corrupt(format!("the metadata {}", record.metadata_location), e))?;
+    let metadata = read_metadata(store, &record.metadata_location).await?;
+    let pointer =
+        Pointer { table: &record.table, writer: record.writer.clone(), metadata_location: record.metadata_location.clone() };
+    assemble(store, pointer, metadata).await
+}
+
+/// Reads a metadata file.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) async fn read_metadata(store: &Store, location: &str) -> Result<TableMetadata, Error> {
+    let json = store.get(&store.path(location)?).await?;
+    serde_json::from_slice(&json).map_err(|e| Error::corrupt(format!("the metadata {location}"), e))
+}
+
+/// What the catalog says of a table.
+#[derive(Debug)]
+pub(crate) struct Pointer<'a> {
+    pub table: &'a LakeTable,
+    pub writer: Option<String>,
+    pub metadata_location: String,
+}
+
+/// A table in memory from its metadata: reads the manifests and delete files of the current snapshot.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: TableMetadata) -> Result<TableState, Error> {
+    let table = pointer.table;
     let spec = metadata::spec_of(&metadata)?;
     let mut manifests = Vec::new();
     if let Some(snapshot) = metadata.current_snapshot() {
@@ -36,21 +63,28 @@ async fn read(store: &Store, record: &TableRecord) -> Result<TableState, Error> 
     let mut files = Vec::new();
     let mut hides = Vec::new();
     for (manifest, entry) in listed.into_iter().flatten() {
+        if entry.file_format() != DataFileFormat::Parquet {
+            let message = format!("{} is a file of {table} in {}", entry.file_path(), entry.file_format());
+            return Err(Error::new(crate::Kind::Corrupt, format!("{message}, which lakebox can't read"))
+                .with_hint("Write Parquet: set the table property `write.format.default` to `parquet`."));
+        }
         match entry.content_type() {
-            DataContentType::Data => files.push(file_record(store, &entry, manifest, &spec.schema)?),
+            DataContentType::Data => files.push(file_record(store, table, &entry, manifest, &spec.schema)?),
             DataContentType::PositionDeletes => hides.push((manifest, entry)),
             DataContentType::EqualityDeletes => {
-                let message = format!("{} has equality deletes, which lakebox neither writes nor reads", record.table);
-                return Err(Error::new(crate::Kind::Corrupt, message));
+                let message = format!("{table} has equality deletes, which lakebox neither writes nor reads");
+                return Err(Error::new(crate::Kind::Corrupt, message)
+                    .with_hint("Let the engine write position deletes, or copy on write."));
             }
         }
     }
     let deletes = hide(store, &mut files, hides).await?;
     let parts = Parts {
-        table: record.table.clone(),
-        writer: record.writer.clone(),
+        table: table.clone(),
+        writer: pointer.writer,
+        warehouse: store.root().into(),
         metadata: Arc::new(metadata),
-        metadata_location: record.metadata_location.clone(),
+        metadata_location: pointer.metadata_location,
         manifests,
         files,
         deletes,
@@ -64,8 +98,19 @@ async fn entries(store: &Store, manifest: &ManifestFile) -> Result<Vec<(Arc<str>
     Ok(entries.into_iter().filter(|e| e.status != ManifestStatus::Deleted).map(|e| (Arc::clone(&name), e)).collect())
 }
 
-fn file_record(store: &Store, entry: &ManifestEntry, manifest: Arc<str>, schema: &Schema) -> Result<FileRecord, Error> {
-    let stats = Arc::new(Metrics::from_entry(&entry.data_file).stats(schema));
+fn file_record(
+    store: &Store,
+    table: &LakeTable,
+    entry: &ManifestEntry,
+    manifest: Arc<str>,
+    schema: &Schema,
+) -> Result<FileRecord, Error> {
+    let mut stats = Metrics::from_entry(&entry.data_file).stats(schema);
+    if !table.layer.is_kept() {
+        // How long other writers leave their bounds is not known, so a short one may be cut short as well.
+        stats.values_mut().for_each(|s| s.exact = false);
+    }
+    let stats = Arc::new(stats);
     let path = store.path(entry.file_path())?;
     let view = ViewFile { path, bytes: entry.file_size_in_bytes(), rows: entry.record_count(), deleted: None, stats };
     Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None })

@@ -21,6 +21,8 @@ pub struct TableState {
 pub(crate) struct Parts {
     pub table: LakeTable,
     pub writer: Option<String>,
+    /// How the warehouse is spelt in metadata.
+    pub warehouse: Arc<str>,
     pub metadata: Arc<TableMetadata>,
     pub metadata_location: String,
     /// Manifests of the current snapshot, in the order of its manifest list.
@@ -229,8 +231,7 @@ impl TableState {
     }
 
     fn file_infos(&self) -> Vec<FileInfo> {
-        let root = self.parts.metadata.location();
-        let warehouse = root.strip_suffix(&format!("/{}/{}", self.parts.table.layer, self.parts.table.name)).unwrap_or(root);
+        let warehouse = &self.parts.warehouse;
         let data = self.parts.files.iter().map(|f| FileInfo {
             location: format!("{warehouse}/{}", f.view.path),
             is_deletes: false,

@@ -32,7 +32,10 @@ impl Lake {
         let store = self.warehouse();
         let mut found = Orphans::default();
         let mut old = Vec::new();
-        for layer in Layer::ALL {
+        let catalog = self.tables().catalog();
+        let own = catalog.namespaces().await?.into_iter().map(|n| n.layer).filter(|layer| !layer.is_kept());
+        let layers: Vec<Layer> = Layer::ALL.into_iter().chain(own).collect();
+        for layer in &layers {
             let prefix = Path::from(layer.as_str());
             let objects = store.objects();
             let mut listed = objects.list(Some(&prefix));
@@ -46,14 +49,30 @@ impl Lake {
         }
         // In this order: what was held is named by now, or is held still.
         let held = store.held();
-        let named = named(store, &self.tables().all()).await?;
-        old.retain(|(path, _)| !held.contains(path) && !named.contains(path));
+        let mut named = named(store, &self.tables().all()).await?;
+        for layer in layers {
+            for view in catalog.views(layer).await? {
+                named.insert(store.path(&view.metadata_location)?);
+            }
+        }
+        let unread = self.unreadable().await?;
+        let of_unreadable = |path: &Path| unread.iter().any(|table| path.prefix_matches(table));
+        old.retain(|(path, _)| !held.contains(path) && !named.contains(path) && !of_unreadable(path));
         let unread: HashSet<Path> = self.tables().pins().unread(old.iter().map(|(p, _)| p.clone()).collect()).into_iter().collect();
         old.retain(|(path, _)| unread.contains(path));
         found.files = old.len() as u64;
         found.bytes = old.iter().map(|(_, bytes)| bytes).sum();
         store.delete_all(old.into_iter().map(|(path, _)| path).collect()).await;
         Ok(found)
+    }
+}
+
+impl Lake {
+    /// Where tables have their files that the catalog knows and that could not be loaded: what they name is not known.
+    async fn unreadable(&self) -> Result<Vec<Path>, Error> {
+        let records = self.tables().catalog().tables().await?;
+        let missing = records.into_iter().map(|record| record.table).filter(|table| self.tables().state(table).is_none());
+        Ok(missing.map(|table| Path::from(format!("{}/{}", table.layer, table.name))).collect())
     }
 }
 

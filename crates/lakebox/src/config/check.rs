@@ -1,7 +1,7 @@
 //! What a schema can't say: names that must exist, files that must be there, ports and slots that must not meet.
 
 use super::{
-    checked::{Commit, Config, Lake, Server, Source, SourceKind, Transform},
+    checked::{Commit, Config, Iceberg, Lake, Server, Source, SourceKind, Transform},
     problem::{Place, Problem, Report, suggest},
     secret::Secret,
     sources::{self, TYPES},
@@ -12,7 +12,7 @@ use super::{
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -160,8 +160,10 @@ impl Check<'_> {
         let root = self.root;
         let written: written::Server = read(root.get("server")).unwrap_or_default();
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let http = written.http.map_or(loopback(8480), |Address(a)| a);
         let server = Server {
-            http: written.http.map_or(loopback(8480), |Address(a)| a),
+            http,
+            iceberg: self.iceberg(written.iceberg, http),
             pgwire: written.pgwire.map_or(loopback(5480), |Address(a)| a),
             query_timeout: written.query_timeout.map_or(Duration::from_secs(600), |Time(t)| t),
             query_memory_bytes_max: written.query_memory.map_or(1 << 30, |Size(b)| usize::try_from(b).unwrap_or(usize::MAX)),
@@ -191,6 +193,35 @@ impl Check<'_> {
             );
         }
         server
+    }
+
+    fn iceberg(&mut self, written: written::Iceberg, http: SocketAddr) -> Iceberg {
+        let place = |keys: &[&str]| self.place(&[&["server", "iceberg"], keys].concat());
+        let (clients, lifetime, open) = (place(&["clients"]), place(&["token_lifetime"]), place(&["open"]));
+        let mut known = BTreeSet::new();
+        for client in &written.clients {
+            if client.id.is_empty() || client.id.contains(':') || !known.insert(client.id.as_str()) {
+                let message = format!("server.iceberg.clients: the id `{}` is empty, has a colon, or is there twice", client.id);
+                self.wrong(clients, message, "Give each client an id of its own, for example `spark`.");
+            }
+            if client.secret.expose().chars().count() < 8 {
+                let message = format!("server.iceberg.clients: the secret of `{}` is too short", client.id);
+                self.wrong(clients, message, "Give it at least 8 characters, better 32 random ones.");
+            }
+        }
+        let token_lifetime = written.token_lifetime.map_or(Duration::from_secs(3600), |Time(t)| t);
+        if !(Duration::from_secs(60)..=Duration::from_secs(30 * 86_400)).contains(&token_lifetime) {
+            self.wrong(lifetime, "server.iceberg.token_lifetime is out of bounds", "It may be 1m to 30d.");
+        }
+        if written.open == Some(true) && !written.clients.is_empty() {
+            self.wrong(open, "server.iceberg is open and has clients", "Remove one: with clients, every request needs a token.");
+        }
+        Iceberg {
+            token_lifetime,
+            open: written.clients.is_empty() && written.open.unwrap_or(http.ip().is_loopback()),
+            clients: written.clients.into_iter().map(|c| (c.id, c.secret)).collect(),
+            vend_credentials: written.vend_credentials.unwrap_or(false),
+        }
     }
 
     fn name(&mut self, what: &str, name: &str, place: Place) {

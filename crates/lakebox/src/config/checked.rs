@@ -70,6 +70,21 @@ pub struct Server {
     pub queries_running_max: usize,
     /// Host names under which browsers may reach the server, besides `localhost` and addresses.
     pub hosts: Vec<String>,
+    /// The Iceberg REST catalog.
+    pub iceberg: Iceberg,
+}
+
+/// The Iceberg REST catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iceberg {
+    /// Names and passwords of the programs that may use it.
+    pub clients: Vec<(String, Secret)>,
+    /// How long a token is good for.
+    pub token_lifetime: Duration,
+    /// Whether anybody may use it without a token.
+    pub open: bool,
+    /// Whether clients are given the credentials of the object store.
+    pub vend_credentials: bool,
 }
 
 /// A system to follow.

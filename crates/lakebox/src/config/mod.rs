@@ -18,6 +18,7 @@ mod yaml;
 
 pub use checked::{Config, Source, SourceKind, Transform};
 pub use problem::{Problem, Report, Severity};
+pub use secret::Secret;
 pub use written::schema_json;
 
 use std::path::Path;

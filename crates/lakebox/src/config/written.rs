@@ -81,6 +81,34 @@ pub(super) struct Server {
     /// Host names under which clients may reach the HTTP port, besides `localhost` and addresses. Others are refused.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
+    /// The Iceberg REST catalog at `/iceberg` of the HTTP port.
+    #[serde(default)]
+    pub(super) iceberg: Iceberg,
+}
+
+/// The Iceberg REST catalog at `/iceberg` of the HTTP port.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Iceberg {
+    /// Programs that may use it. Where there are any, every request needs a token, which these credentials buy.
+    #[serde(default)]
+    pub(super) clients: Vec<IcebergClient>,
+    /// How long a token is good for. Default: 1h.
+    pub(super) token_lifetime: Option<Time>,
+    /// Whether anybody may use it without a token. Default: only where `server.http` is on loopback and there are no clients.
+    pub(super) open: Option<bool>,
+    /// Whether clients that ask for it are given the credentials of the object store in `lake.options`. Default: false, they bring their own.
+    pub(super) vend_credentials: Option<bool>,
+}
+
+/// A program that may use the Iceberg REST catalog.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IcebergClient {
+    /// Its name: the client id of OAuth.
+    pub(super) id: String,
+    /// Its password, at least 8 characters: the client secret of OAuth. Take it from the environment: `${SPARK_SECRET}`.
+    pub(super) secret: Secret,
 }
 
 /// What keeps tables in shape: small files are merged, deleted rows dropped, old snapshots let go.

@@ -16,7 +16,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
 };
 use lake::LakeView;
 use model::{LakeTable, Layer};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 const SYSTEM: &str = "system";
 const PG_CATALOG: &str = "pg_catalog";
@@ -69,7 +69,8 @@ impl CatalogProviderList for LakeCatalogs {
 impl CatalogProvider for LakeCatalog {
     // `pg_catalog` answers to its name but is not listed, so that SHOW TABLES shows the lake.
     fn schema_names(&self) -> Vec<String> {
-        Layer::ALL.iter().map(|l| l.as_str()).chain([SYSTEM]).map(str::to_owned).collect()
+        let own = own_namespaces(&self.view);
+        Layer::ALL.into_iter().chain(own).map(|l| l.to_string()).chain([SYSTEM.to_owned()]).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
@@ -77,11 +78,20 @@ impl CatalogProvider for LakeCatalog {
             SEARCH_PATH => Layers::Path,
             SYSTEM => Layers::System,
             PG_CATALOG => return Some(Arc::clone(&self.postgres)),
-            _ => Layers::One(name.parse().ok()?),
+            _ => Layers::One(name.parse().ok().filter(|layer| is_there(&self.view, layer))?),
         };
         let (view, store, system) = (Arc::clone(&self.view), self.store.clone(), Arc::clone(&self.system));
         Some(Arc::new(LakeSchema { layers, view, store, system }))
     }
+}
+
+/// Namespaces beside the layers that have tables; SQL knows no others.
+fn own_namespaces(view: &LakeView) -> BTreeSet<Layer> {
+    view.tables.keys().map(|t| t.layer).filter(|l| !l.is_kept()).collect()
+}
+
+fn is_there(view: &LakeView, layer: &Layer) -> bool {
+    layer.is_kept() || view.tables.keys().any(|t| t.layer == *layer)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -160,8 +170,11 @@ impl PostgresCatalog {
         Ok(Arc::new(PgCatalogSchemaProvider::try_new(Self { views }, tables, EmptyContextProvider)?))
     }
 
-    fn layer(catalog: &str, schema: &str) -> Option<Layer> {
-        if catalog == CATALOG { schema.parse().ok() } else { None }
+    fn layer(&self, catalog: &str, schema: &str) -> Option<Layer> {
+        if catalog != CATALOG {
+            return None;
+        }
+        schema.parse().ok().filter(|layer| is_there(&self.views.view(), layer))
     }
 }
 
@@ -178,22 +191,23 @@ impl CatalogInfo for PostgresCatalog {
     }
 
     async fn schema_names(&self, catalog: &str) -> Result<Option<Vec<String>>> {
-        let names = Layer::ALL.iter().map(|l| l.as_str()).chain([PG_CATALOG]).map(str::to_owned).collect();
+        let own = own_namespaces(&self.views.view());
+        let names = Layer::ALL.into_iter().chain(own).map(|l| l.to_string()).chain([PG_CATALOG.to_owned()]).collect();
         Ok((catalog == CATALOG).then_some(names))
     }
 
     async fn table_names(&self, catalog: &str, schema: &str) -> Result<Option<Vec<String>>> {
-        let Some(layer) = Self::layer(catalog, schema) else { return Ok(None) };
+        let Some(layer) = self.layer(catalog, schema) else { return Ok(None) };
         Ok(Some(self.views.view().tables.keys().filter(|t| t.layer == layer).map(|t| t.name.clone()).collect()))
     }
 
     async fn table_schema(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<SchemaRef>> {
-        let Some(layer) = Self::layer(catalog, schema) else { return Ok(None) };
+        let Some(layer) = self.layer(catalog, schema) else { return Ok(None) };
         Ok(self.views.view().tables.get(&LakeTable::new(layer, table)).map(|t| plain_schema(&t.schema)))
     }
 
     async fn table_type(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<TableType>> {
-        let Some(layer) = Self::layer(catalog, schema) else { return Ok(None) };
+        let Some(layer) = self.layer(catalog, schema) else { return Ok(None) };
         Ok(self.views.view().tables.contains_key(&LakeTable::new(layer, table)).then_some(TableType::Base))
     }
 }

@@ -91,7 +91,7 @@ pub struct SchemaTree {
 /// A table in a [`SchemaTree`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaTable {
-    /// `bronze`, `silver`, `gold` or `system`.
+    /// `bronze`, `silver`, `gold`, a namespace of one's own, or `system`.
     pub schema: String,
     /// The name.
     pub name: String,
