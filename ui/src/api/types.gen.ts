@@ -97,7 +97,7 @@ export interface components {
         };
         /** @description How a layer is. */
         LayerHealth: {
-            /** @description `bronze`, `silver`, `gold` or a namespace of one's own. */
+            /** @description `bronze`, `silver` or `gold`. */
             layer: string;
             /**
              * Format: int64
