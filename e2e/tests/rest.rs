@@ -308,8 +308,9 @@ async fn what_a_pipeline_keeps_can_be_read_but_not_changed() -> Result<()> {
     let mut pyiceberg = Engine::start("pyiceberg", &lakebox, None).await?;
     let wanted = ["the pipeline `bank`", "analytics"];
     for engine in [&mut duckdb, &mut pyiceberg] {
-        let rows = engine.rows("silver.bank_customers", &["id", "name"]).await?;
-        ensure!(!rows.is_empty());
+        let read = json!({"table": "silver.bank_customers", "columns": ["id", "name"], "moving": true});
+        let rows = engine.tell("rows", read).await?;
+        ensure!(rows.as_array().is_some_and(|r| !r.is_empty()), "{} reads no rows", engine.name());
         for what in ["delete", "evolve"] {
             let refused = engine.tell(what, json!({"table": "silver.bank_customers"})).await;
             let Err(error) = refused else { anyhow::bail!("{} could {what} in silver", engine.name()) };

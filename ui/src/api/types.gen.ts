@@ -406,7 +406,7 @@ export interface components {
         };
         /** @description A table the editor knows. */
         SchemaTable: {
-            /** @description `bronze`, `silver`, `gold` or `system`. */
+            /** @description `bronze`, `silver`, `gold`, a namespace of one's own, or `system`. */
             layer: string;
             /** @description The name. */
             name: string;
@@ -664,7 +664,7 @@ export interface components {
         };
         /** @description A table in the list (`GET /api/v1/tables`). */
         TableSummary: {
-            /** @description `bronze`, `silver` or `gold`. */
+            /** @description `bronze`, `silver`, `gold` or a namespace of one's own. */
             layer: string;
             /** @description The name inside the layer. */
             name: string;

@@ -18,8 +18,8 @@ use crate::app::App;
 use answer::Refusal;
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::{Method, StatusCode, Uri},
+    extract::{DefaultBodyLimit, OriginalUri},
+    http::{Method, StatusCode},
     middleware,
     routing::{get, post},
 };
@@ -59,12 +59,12 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
-async fn unknown(uri: Uri) -> Refusal {
+async fn unknown(OriginalUri(uri): OriginalUri) -> Refusal {
     let message = format!("{} is not an endpoint of this catalog; GET /iceberg/v1/config lists those that are", uri.path());
     Refusal::new(StatusCode::NOT_FOUND, "NotFoundException", message)
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> Refusal {
     let message = format!("{} is not answered to {method}", uri.path());
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UnsupportedOperationException", message)
 }
