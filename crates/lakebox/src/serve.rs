@@ -131,8 +131,7 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
         timeout_ms: u64::try_from(config.server.query_timeout.as_millis()).unwrap_or(u64::MAX),
         ..QuerySettings::default()
     };
-    let views = lake.clone();
-    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone()).map_err(told)
+    Engine::new(std::sync::Arc::new(lake.clone()), lake.store(), settings, clock.clone()).map_err(told)
 }
 
 async fn models(

@@ -123,7 +123,7 @@ impl Error {
         self.kind.fault()
     }
 
-    fn at(mut self, place: Option<(u64, u64)>) -> Self {
+    pub(crate) fn at(mut self, place: Option<(u64, u64)>) -> Self {
         if let Some((line, column)) = place.filter(|(line, _)| *line > 0) {
             self.line = u32::try_from(line).ok();
             self.column = u32::try_from(column).ok();

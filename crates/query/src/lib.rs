@@ -9,6 +9,7 @@ mod pgwire;
 mod provider;
 mod sql_types;
 mod system;
+mod travel;
 
 pub use encode::{Body, Form, encode};
 pub use engine::{

@@ -10,6 +10,7 @@ use crate::{
 use arrow::datatypes::Schema;
 use catalog::TableRecord;
 use iceberg::spec::{DataContentType, ManifestEntry, ManifestFile, ManifestStatus, TableMetadata};
+use model::LakeTable;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
 use std::{collections::BTreeMap, sync::Arc};
@@ -27,25 +28,8 @@ async fn read(store: &Store, record: &TableRecord) -> Result<TableState, Error> 
     let metadata: TableMetadata =
         serde_json::from_slice(&json).map_err(|e| Error::corrupt(format!("the metadata {}", record.metadata_location), e))?;
     let spec = metadata::spec_of(&metadata)?;
-    let mut manifests = Vec::new();
-    if let Some(snapshot) = metadata.current_snapshot() {
-        manifests = manifests::read_list(store, snapshot.manifest_list()).await?;
-    }
-    let listed =
-        futures::future::try_join_all(manifests.iter().filter(|m| manifests::is_live(m)).map(|m| entries(store, m))).await?;
-    let mut files = Vec::new();
-    let mut hides = Vec::new();
-    for (manifest, entry) in listed.into_iter().flatten() {
-        match entry.content_type() {
-            DataContentType::Data => files.push(file_record(store, &entry, manifest, &spec.schema)?),
-            DataContentType::PositionDeletes => hides.push((manifest, entry)),
-            DataContentType::EqualityDeletes => {
-                let message = format!("{} has equality deletes, which lakebox neither writes nor reads", record.table);
-                return Err(Error::new(crate::Kind::Corrupt, message));
-            }
-        }
-    }
-    let deletes = hide(store, &mut files, hides).await?;
+    let list = metadata.current_snapshot().map(|s| s.manifest_list().to_owned());
+    let Contents { manifests, files, deletes } = contents(store, &record.table, list.as_deref(), &spec.schema).await?;
     let parts = Parts {
         table: record.table.clone(),
         writer: record.writer.clone(),
@@ -56,6 +40,37 @@ async fn read(store: &Store, record: &TableRecord) -> Result<TableState, Error> 
         deletes,
     };
     Ok(TableState::new(parts, spec))
+}
+
+/// What the manifest list of a snapshot leads to.
+pub(crate) struct Contents {
+    pub manifests: Vec<ManifestFile>,
+    pub files: Vec<FileRecord>,
+    pub deletes: Vec<DeleteRecord>,
+}
+
+/// Reads a manifest list, its manifests and its delete files; without a list there is nothing.
+pub(crate) async fn contents(store: &Store, table: &LakeTable, list: Option<&str>, schema: &Schema) -> Result<Contents, Error> {
+    let manifests = match list {
+        Some(location) => manifests::read_list(store, location).await?,
+        None => Vec::new(),
+    };
+    let listed =
+        futures::future::try_join_all(manifests.iter().filter(|m| manifests::is_live(m)).map(|m| entries(store, m))).await?;
+    let mut files = Vec::new();
+    let mut hides = Vec::new();
+    for (manifest, entry) in listed.into_iter().flatten() {
+        match entry.content_type() {
+            DataContentType::Data => files.push(file_record(store, &entry, manifest, schema)?),
+            DataContentType::PositionDeletes => hides.push((manifest, entry)),
+            DataContentType::EqualityDeletes => {
+                let message = format!("{table} has equality deletes, which lakebox neither writes nor reads");
+                return Err(Error::new(crate::Kind::Corrupt, message));
+            }
+        }
+    }
+    let deletes = hide(store, &mut files, hides).await?;
+    Ok(Contents { manifests, files, deletes })
 }
 
 async fn entries(store: &Store, manifest: &ManifestFile) -> Result<Vec<(Arc<str>, Arc<ManifestEntry>)>, Error> {

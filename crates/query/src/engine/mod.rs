@@ -42,6 +42,11 @@ use tokio::sync::Semaphore;
 pub trait ViewSource: Send + Sync {
     /// The lake as it is now.
     fn view(&self) -> Arc<LakeView>;
+
+    /// The lake itself, for what views don't hold: former snapshots and metadata. Without it those can't be asked for.
+    fn lake(&self) -> Option<&lake::Lake> {
+        None
+    }
 }
 
 impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
@@ -53,6 +58,10 @@ impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
 impl ViewSource for lake::Lake {
     fn view(&self) -> Arc<LakeView> {
         lake::Lake::view(self)
+    }
+
+    fn lake(&self) -> Option<&lake::Lake> {
+        Some(self)
     }
 }
 

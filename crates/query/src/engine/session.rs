@@ -1,5 +1,5 @@
 use super::{PostgresCatalog, QuerySettings, ViewSource, catalog::LakeCatalogs};
-use crate::{Error, Kind, system::SystemTables};
+use crate::{Error, Kind, system::SystemTables, travel::TableChanges};
 use arrow::datatypes::DataType;
 use datafusion::{
     catalog::SchemaProvider,
@@ -43,6 +43,7 @@ pub(super) struct Base {
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
     postgres: Arc<dyn SchemaProvider>,
+    views: Arc<dyn ViewSource>,
 }
 
 /// One statement's world: one view of the lake, and memory of its own.
@@ -84,7 +85,7 @@ impl Base {
 
         let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
         let context = SessionContext::new_with_state(state.with_default_features().build());
-        let postgres = install_functions(&context, views)?;
+        let postgres = install_functions(&context, Arc::clone(&views))?;
         Ok(Self {
             state: context.state(),
             env,
@@ -92,12 +93,14 @@ impl Base {
             store: url.clone(),
             system,
             postgres,
+            views,
         })
     }
 
     /// A session on `view`.
     pub(super) fn session(&self, view: Arc<LakeView>) -> Session {
         let catalogs = Arc::new(LakeCatalogs::new(
+            Arc::clone(&self.views),
             Arc::clone(&view),
             self.store.clone(),
             Arc::clone(&self.system),
@@ -111,6 +114,10 @@ impl Base {
             .with_runtime_env(Arc::new(env))
             .with_catalog_list(Arc::clone(&catalogs) as _)
             .build();
+        if let Some(lake) = self.views.lake() {
+            let changes = TableChanges { lake: lake.clone(), view: Arc::clone(&view), store: self.store.clone() };
+            state.register_udtf("table_changes", Arc::new(changes));
+        }
         state.mark_start_execution();
         Session { view, state, catalogs }
     }

@@ -6,4 +6,5 @@ mod hot;
 mod stats;
 mod table;
 
+pub(crate) use fields::reading_schema;
 pub use table::LakeTableProvider;
