@@ -1,5 +1,5 @@
 use super::{PostgresCatalog, QuerySettings, ViewSource, catalog::LakeCatalogs};
-use crate::{Error, Kind, system::SystemTables, travel::TableChanges};
+use crate::{Error, Kind, provider::ScanFilters, system::SystemTables, travel::TableChanges};
 use arrow::datatypes::DataType;
 use datafusion::{
     catalog::SchemaProvider,
@@ -26,6 +26,9 @@ pub(crate) const SEARCH_PATH: &str = "public";
 
 /// The version that clients are told: the PostgreSQL whose dialect is spoken. Drivers decide by it what they may ask.
 pub(crate) const SERVER_VERSION: &str = "16.6 (lakebox)";
+
+/// Rows that operators hand on at once: with twice DataFusion's own number what each batch costs matters less.
+const BATCH_ROWS: usize = 16 << 10;
 
 /// Spilled runs that one merge reads at once. Unbounded, the merges below take all memory there is and leave none for the one on top.
 const SPILLED_RUNS_AT_ONCE: usize = 8;
@@ -84,7 +87,9 @@ impl Base {
         env.register_object_store(url.as_ref(), store);
 
         let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
-        let context = SessionContext::new_with_state(state.with_default_features().build());
+        let context = SessionContext::new_with_state(
+            state.with_default_features().with_physical_optimizer_rule(Arc::new(ScanFilters)).build(),
+        );
         let postgres = install_functions(&context, Arc::clone(&views))?;
         Ok(Self {
             state: context.state(),
@@ -132,13 +137,16 @@ fn config(settings: &QuerySettings) -> SessionConfig {
         .with_default_catalog_and_schema(CATALOG, SEARCH_PATH)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
-        .with_target_partitions(settings.threads());
+        .with_target_partitions(settings.threads())
+        .with_batch_size(BATCH_ROWS);
     let options = config.options_mut();
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;
     // `0.1` is a decimal as in PostgreSQL: sums of money come out exact.
     options.sql_parser.parse_float_as_decimal = true;
-    options.execution.parquet.pushdown_filters = true;
+    // A hash table up to this size is built once and probed by all threads: cheaper than to move the rows of both sides between threads.
+    options.optimizer.hash_join_single_partition_threshold = 128 << 20;
+    options.optimizer.hash_join_single_partition_threshold_rows = 3_000_000;
     // Without a zone, `timestamptz` and now() would lose theirs.
     options.execution.time_zone = Some("UTC".to_owned());
     // DataFusion 55.2 builds the filter that min() and max() push into a scan from those bounds alone that are not NULL yet: in `min(a), min(b)`
