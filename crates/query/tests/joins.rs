@@ -84,7 +84,7 @@ async fn joins_that_keep_rows_without_a_partner_lose_none_to_filters() {
 #[tokio::test]
 async fn a_recursive_query_whose_turns_join_a_table_finds_all_rows() {
     let (engine, _) = shop(2).await;
-    let sql = "WITH RECURSIVE chain(id, turn) AS (SELECT 0 :: bigint, 0 UNION ALL SELECT b.id, turn + 1 FROM chain c JOIN buyers b ON b.id = c.id + 1 \
+    let sql = "WITH RECURSIVE chain(id, turn) AS (SELECT 0 :: bigint AS id, 0 AS turn UNION ALL SELECT b.id, turn + 1 FROM chain c JOIN buyers b ON b.id = c.id + 1 \
                WHERE turn < 20) SELECT count(*), max(id) FROM chain";
     assert_eq!(rows(&engine, sql).await.unwrap(), ["21|20"]);
 }

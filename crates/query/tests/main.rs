@@ -1,0 +1,13 @@
+//! The query engine from outside: tables made by hand, asked through SQL.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with its first surprise")]
+
+mod encode;
+mod engine;
+mod errors;
+mod explain;
+mod joins;
+mod pgwire;
+mod provider;
+mod support;
+mod travel;

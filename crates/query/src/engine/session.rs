@@ -27,8 +27,8 @@ pub(crate) const SEARCH_PATH: &str = "public";
 /// The version that clients are told: the PostgreSQL whose dialect is spoken. Drivers decide by it what they may ask.
 pub(crate) const SERVER_VERSION: &str = "16.6 (lakebox)";
 
-/// Rows that operators hand on at once: with twice DataFusion's own number what each batch costs matters less.
-const BATCH_ROWS: usize = 16 << 10;
+/// Memory of a query from which on it gets large batches; merging spilled runs holds several batches at once.
+const LARGE_BATCHES_FROM: usize = 256 << 20;
 
 /// Spilled runs that one merge reads at once. Unbounded, the merges below take all memory there is and leave none for the one on top.
 const SPILLED_RUNS_AT_ONCE: usize = 8;
@@ -132,13 +132,18 @@ impl Base {
     }
 }
 
+/// Rows that operators hand on at once: with twice DataFusion's own number what each batch costs matters less.
+fn batch_rows(memory_bytes_max: usize) -> usize {
+    if memory_bytes_max < LARGE_BATCHES_FROM { 8 << 10 } else { 16 << 10 }
+}
+
 fn config(settings: &QuerySettings) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SEARCH_PATH)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
         .with_target_partitions(settings.threads())
-        .with_batch_size(BATCH_ROWS);
+        .with_batch_size(batch_rows(settings.memory_bytes_max));
     let options = config.options_mut();
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;

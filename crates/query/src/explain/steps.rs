@@ -20,7 +20,7 @@ use datafusion::{
         projection::ProjectionExec,
         repartition::RepartitionExec,
         sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
-        statistics::StatisticsContext,
+        statistics::{StatisticsArgs, StatisticsContext},
         union::UnionExec,
     },
 };
@@ -101,7 +101,7 @@ fn rows(plan: &dyn ExecutionPlan, metrics: &MetricsSet, ran: bool) -> Option<u64
     if ran {
         return metrics.output_rows().map(|n| n as u64);
     }
-    let statistics = StatisticsContext::new().compute(plan, None).ok()?;
+    let statistics = StatisticsContext::new().compute(plan, &StatisticsArgs::default()).ok()?;
     match statistics.num_rows {
         Precision::Exact(n) | Precision::Inexact(n) => Some(n as u64),
         Precision::Absent => None,

@@ -6,7 +6,7 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
     datasource::{
-        physical_plan::{FileScanConfigBuilder, ParquetSource},
+        physical_plan::{FileScanConfigBuilder, FileSource, ParquetSource},
         source::DataSourceExec,
     },
     error::Result,

@@ -247,7 +247,7 @@ impl Compared {
                     place += 1;
                     Arc::new(Column::new(name, place - 1))
                 }
-                OP => Arc::new(Literal::new(ScalarValue::from(op.code()))),
+                OP => Arc::new(Literal::new(ScalarValue::Utf8View(Some(op.code().to_owned())))),
                 SNAPSHOT_ID => Arc::new(Literal::new(ScalarValue::Int64(Some(point.id)))),
                 _ => Arc::new(Literal::new(ScalarValue::TimestampMicrosecond(Some(point.at_us), Some("UTC".into())))),
             };
