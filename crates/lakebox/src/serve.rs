@@ -133,12 +133,13 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
     let settings = QuerySettings {
         memory_bytes_max: config.server.query_memory_bytes_max,
         spill_bytes_max: config.server.query_spill_bytes_max,
+        bytes_scanned_max: config.server.query_bytes_scanned_max,
+        price_per_tb: config.server.query_price_per_tb,
         running_max: config.server.queries_running_max,
         timeout_ms: u64::try_from(config.server.query_timeout.as_millis()).unwrap_or(u64::MAX),
         ..QuerySettings::default()
     };
-    let views = lake.clone();
-    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone()).map_err(told)
+    Engine::new(std::sync::Arc::new(lake.clone()), lake.store(), settings, clock.clone()).map_err(told)
 }
 
 async fn models(

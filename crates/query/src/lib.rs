@@ -5,15 +5,17 @@
 mod encode;
 mod engine;
 mod error;
+mod explain;
 mod pgwire;
 mod provider;
 mod sql_types;
 mod system;
+mod travel;
 
 pub use encode::{Body, Form, encode};
 pub use engine::{
-    Counters, Engine, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, SchemaTable, SchemaTree,
-    ViewSource,
+    Counters, Engine, Estimate, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, ScanEstimate,
+    SchemaTable, SchemaTree, ViewSource, cost_usd,
 };
 pub use error::{Error, Kind};
 pub use pgwire::serve_pgwire;

@@ -387,6 +387,11 @@ export interface components {
              * @description Bytes read.
              */
             bytes_scanned: number;
+            /**
+             * Format: double
+             * @description What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+             */
+            cost_usd?: number;
             /** @description Why it failed. */
             error?: string | null;
         };
@@ -455,6 +460,36 @@ export interface components {
             /** @description The SQL type, for example `bigint`, `numeric(12,2)`, `timestamp with time zone`. */
             type: string;
         };
+        /** @description What a statement would read at most: bounds of files are used, those of row groups and pages are only known once it runs. */
+        SqlEstimate: {
+            /**
+             * Format: int64
+             * @description Files that have to be looked at.
+             */
+            files: number;
+            /**
+             * Format: int64
+             * @description Files of the tables that are named.
+             */
+            files_total: number;
+            /**
+             * Format: int64
+             * @description Bytes of the needed columns in these files.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of all files of these tables.
+             */
+            bytes_total: number;
+            /**
+             * Format: double
+             * @description What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+             */
+            cost_usd: number;
+            /** @description The same per scan; a table that is named twice has two. */
+            scans: components["schemas"]["SqlScan"][];
+        };
         /** @description `POST /api/v1/sql`. */
         SqlRequest: {
             /** @description One statement. */
@@ -473,6 +508,8 @@ export interface components {
              * @description Cancels the query after this time; never more than the server's own limit.
              */
             timeout_ms?: number | null;
+            /** @description Only plans it: the answer has the columns, no rows, and `estimate`. Always JSON. */
+            dry_run?: boolean;
         };
         /**
          * @description A JSON result. 64-bit integers beyond 2^53 and decimals are strings, so that no reader rounds them; binary is hex after `\x`.
@@ -502,10 +539,41 @@ export interface components {
              * @description Bytes of data files that were read.
              */
             bytes_scanned: number;
-            /** @description The id by which it could be cancelled. */
+            /**
+             * Format: double
+             * @description What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+             */
+            cost_usd?: number;
+            /** @description The id by which it could be cancelled; empty for a dry run. */
             query_id: string;
             /** @description Up to which cursor each source was seen. */
             as_of?: components["schemas"]["AsOf"][];
+            estimate?: components["schemas"]["SqlEstimate"] | null;
+        };
+        /** @description What a statement would read of one table. */
+        SqlScan: {
+            /** @description The table, as `layer.name`. */
+            table: string;
+            /**
+             * Format: int64
+             * @description Files that have to be looked at.
+             */
+            files: number;
+            /**
+             * Format: int64
+             * @description Files of the table.
+             */
+            files_total: number;
+            /**
+             * Format: int64
+             * @description Bytes of the needed columns in these files.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of all files of the table.
+             */
+            bytes_total: number;
         };
         /** @description How many are in a state. */
         StateCount: {

@@ -25,6 +25,7 @@ export type Transform = Schemas['Transform'];
 export type DeadLetter = Schemas['DeadLetter'];
 export type Model = Schemas['Model'];
 export type ModelRun = Schemas['ModelRun'];
+export type SqlEstimate = Schemas['SqlEstimate'];
 export type SqlRequest = Schemas['SqlRequest'];
 export type SqlColumn = Schemas['SqlColumn'];
 export type SqlResponse = Schemas['SqlResponse'];

@@ -8,7 +8,7 @@ use crate::{
     Error,
     error::Kind,
     store::Store,
-    table::{TableState, load},
+    table::{TableState, load, travel},
 };
 use catalog::{Catalog, Commit, CursorSwap, PointerSwap, TableRecord};
 use futures::{StreamExt, TryStreamExt};
@@ -16,13 +16,15 @@ use model::LakeTable;
 use parking_lot::RwLock;
 use runtime::SharedClock;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How many tables are loaded at once when a lake is opened.
 const LOADED_AT_ONCE: usize = 16;
+/// Former snapshots that are kept in memory once they were read.
+const FORMER_KEPT: usize = 16;
 
 /// All tables of a lake as the catalog has them, and the only way to change them.
 ///
@@ -46,6 +48,8 @@ struct Inner {
     moves: Arc<Moves>,
     /// Views that queries may hold.
     pins: Pins,
+    /// Tables as they were, least recently read first.
+    former: parking_lot::Mutex<VecDeque<Arc<TableState>>>,
 }
 
 /// What a commit did.
@@ -72,6 +76,7 @@ impl Tables {
             doubtful: parking_lot::Mutex::default(),
             moves: Arc::default(),
             pins: Pins::default(),
+            former: parking_lot::Mutex::default(),
         };
         let tables = Self { inner: Arc::new(inner) };
         let (kept, own): (Vec<_>, Vec<_>) =
@@ -122,6 +127,33 @@ impl Tables {
     /// A table as last committed.
     pub fn state(&self, table: &LakeTable) -> Option<Arc<TableState>> {
         self.inner.states.read().get(table).cloned()
+    }
+
+    /// A table as it was in one of its snapshots, with the columns it had then. What the metadata says of other snapshots is as of now.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] where there is no such table, or no such snapshot any more.
+    pub async fn state_at(&self, table: &LakeTable, snapshot_id: i64) -> Result<Arc<TableState>, Error> {
+        let missing = || Error::new(Kind::NotFound, format!("there is no table {table}")).with_table(table);
+        let now = self.state(table).ok_or_else(missing)?;
+        // A table that was dropped and made anew shares no snapshot with the former one, but asking the metadata first costs nothing.
+        let named = now.parts.metadata.snapshot_by_id(snapshot_id).is_some();
+        let is_it = |s: &Arc<TableState>| s.table() == table && s.view().snapshot_id == Some(snapshot_id);
+        if named {
+            let mut former = self.inner.former.lock();
+            if let Some(known) = former.iter().position(is_it).and_then(|i| former.remove(i)) {
+                former.push_back(Arc::clone(&known));
+                return Ok(known);
+            }
+        }
+        let read = Arc::new(travel::at(&self.inner.store, &now, snapshot_id).await?);
+        let mut former = self.inner.former.lock();
+        former.retain(|s| !is_it(s));
+        former.push_back(Arc::clone(&read));
+        while former.len() > FORMER_KEPT {
+            former.pop_front();
+        }
+        Ok(read)
     }
 
     /// Every table as last committed, ordered by layer and name.

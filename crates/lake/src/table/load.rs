@@ -57,10 +57,34 @@ pub(crate) struct Pointer<'a> {
 pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: TableMetadata) -> Result<TableState, Error> {
     let table = pointer.table;
     let spec = metadata::spec_of(&metadata)?;
-    let mut manifests = Vec::new();
-    if let Some(snapshot) = metadata.current_snapshot() {
-        manifests = manifests::read_list(store, snapshot.manifest_list()).await?;
-    }
+    let list = metadata.current_snapshot().map(|s| s.manifest_list().to_owned());
+    let Contents { manifests, files, deletes } = contents(store, table, list.as_deref(), &spec.schema).await?;
+    let parts = Parts {
+        table: table.clone(),
+        writer: pointer.writer,
+        warehouse: store.root().into(),
+        metadata: Arc::new(metadata),
+        metadata_location: pointer.metadata_location,
+        manifests,
+        files,
+        deletes,
+    };
+    Ok(TableState::new(parts, spec))
+}
+
+/// What the manifest list of a snapshot leads to.
+pub(crate) struct Contents {
+    pub manifests: Vec<ManifestFile>,
+    pub files: Vec<FileRecord>,
+    pub deletes: Vec<DeleteRecord>,
+}
+
+/// Reads a manifest list, its manifests and its delete files; without a list there is nothing.
+pub(crate) async fn contents(store: &Store, table: &LakeTable, list: Option<&str>, schema: &Schema) -> Result<Contents, Error> {
+    let manifests = match list {
+        Some(location) => manifests::read_list(store, location).await?,
+        None => Vec::new(),
+    };
     let listed =
         futures::future::try_join_all(manifests.iter().filter(|m| manifests::is_live(m)).map(|m| entries(store, m))).await?;
     let mut files = Vec::new();
@@ -74,7 +98,7 @@ pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: Tabl
         }
         match entry.content_type() {
             DataContentType::Data => {
-                let record = file_record(store, table, &entry, manifest, &spec.schema)?;
+                let record = file_record(store, table, &entry, manifest, schema)?;
                 if !entry.data_file.partition().fields().is_empty() || spec_id != 0 {
                     homes.insert(record.view.path.clone(), (spec_id, entry.data_file.partition().clone()));
                 }
@@ -89,17 +113,7 @@ pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: Tabl
         }
     }
     let deletes = hide(store, table, &mut files, &homes, hides).await?;
-    let parts = Parts {
-        table: table.clone(),
-        writer: pointer.writer,
-        warehouse: store.root().into(),
-        metadata: Arc::new(metadata),
-        metadata_location: pointer.metadata_location,
-        manifests,
-        files,
-        deletes,
-    };
-    Ok(TableState::new(parts, spec))
+    Ok(Contents { manifests, files, deletes })
 }
 
 /// A live entry, the manifest that lists it, and the partition spec of that manifest.

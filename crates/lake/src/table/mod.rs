@@ -8,6 +8,7 @@ pub(crate) mod moved;
 pub(crate) mod schema;
 mod spec;
 mod state;
+pub(crate) mod travel;
 mod writer;
 mod written;
 
@@ -16,5 +17,6 @@ pub use schema::{FIELD_ID, field_id, with_field_id};
 pub use spec::TableSpec;
 pub(crate) use state::{DeleteRecord, FileRecord, Parts};
 pub use state::{FileInfo, SnapshotInfo, TableInfo, TableState};
+pub use travel::{HistoryPoint, ManifestPoint, RefPoint, SnapshotPoint};
 pub use writer::{DataFileWriter, WriterOptions, new_data_path};
 pub use written::WrittenFile;

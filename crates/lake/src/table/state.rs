@@ -111,7 +111,13 @@ pub struct FileInfo {
 }
 
 impl TableState {
-    pub(crate) fn new(mut parts: Parts, spec: TableSpec) -> Self {
+    pub(crate) fn new(parts: Parts, spec: TableSpec) -> Self {
+        let current = parts.metadata.current_snapshot_id();
+        Self::of_snapshot(parts, spec, current)
+    }
+
+    /// As [`Self::new`], for files that are those of another snapshot than the current one.
+    pub(crate) fn of_snapshot(mut parts: Parts, spec: TableSpec, snapshot_id: Option<i64>) -> Self {
         // One order, whether files were committed by this process or found on disk.
         parts.files.sort_by(|a, b| (a.sequence, &a.view.path).cmp(&(b.sequence, &b.view.path)));
         parts.deletes.sort_by(|a, b| {
@@ -124,7 +130,7 @@ impl TableState {
             schema: Arc::clone(&spec.schema),
             key: spec.key.clone(),
             sort_order: spec.sort_order.clone(),
-            snapshot_id: parts.metadata.current_snapshot_id(),
+            snapshot_id,
             files,
             hot: Arc::default(),
         });
@@ -172,7 +178,7 @@ impl TableState {
     }
 
     /// Manifests that list live files.
-    pub(crate) fn manifests(&self) -> usize {
+    pub(crate) fn live_manifests(&self) -> usize {
         self.parts.manifests.iter().filter(|m| crate::commit::manifests::is_live(m)).count()
     }
 
@@ -230,7 +236,8 @@ impl TableState {
         }
     }
 
-    fn file_infos(&self) -> Vec<FileInfo> {
+    /// Its live files, data and deletes.
+    pub fn file_infos(&self) -> Vec<FileInfo> {
         let warehouse = &self.parts.warehouse;
         let data = self.parts.files.iter().map(|f| FileInfo {
             location: format!("{warehouse}/{}", f.view.path),

@@ -183,7 +183,7 @@ impl Lake {
     /// As [`crate::Tables::commit`].
     pub async fn merge_manifests(&self, table: &LakeTable) -> Result<Done, Error> {
         let state = self.known(table)?;
-        let before = state.manifests();
+        let before = state.live_manifests();
         if before < 4 {
             return Ok(Done::default());
         }
@@ -191,7 +191,7 @@ impl Lake {
         change.merge_manifests = true;
         keep_cursor(&mut change, &state);
         let state = self.commit_quietly(change).await?;
-        Ok(Done { files_before: before as u64, files_after: state.manifests() as u64, ..Done::default() })
+        Ok(Done { files_before: before as u64, files_after: state.live_manifests() as u64, ..Done::default() })
     }
 
     /// Lets old snapshots of a table go, with the files that only they have.

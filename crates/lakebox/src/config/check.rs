@@ -168,6 +168,8 @@ impl Check<'_> {
             query_timeout: written.query_timeout.map_or(Duration::from_secs(600), |Time(t)| t),
             query_memory_bytes_max: written.query_memory.map_or(1 << 30, |Size(b)| usize::try_from(b).unwrap_or(usize::MAX)),
             query_spill_bytes_max: written.query_spill.map_or(64 << 30, |Size(b)| b),
+            query_bytes_scanned_max: written.query_scan_max.map_or(0, |Size(b)| b),
+            query_price_per_tb: written.query_price_per_tb.unwrap_or(5.0),
             queries_running_max: written.queries_max.unwrap_or(8) as usize,
             hosts: written.hosts,
         };
@@ -183,6 +185,13 @@ impl Check<'_> {
                 self.place(&["server", "query_memory"]),
                 "server.query_memory is too small to work with",
                 "Give it at least 16MiB.",
+            );
+        }
+        if !(server.query_price_per_tb.is_finite() && server.query_price_per_tb >= 0.0) {
+            self.wrong(
+                self.place(&["server", "query_price_per_tb"]),
+                "server.query_price_per_tb is not a price",
+                "Give it a number from 0 up.",
             );
         }
         if server.query_timeout.is_zero() {

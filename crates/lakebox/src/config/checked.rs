@@ -54,7 +54,7 @@ pub struct Commit {
 }
 
 /// Where lakebox listens, and the limits of queries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// The dashboard and the HTTP API.
     pub http: SocketAddr,
@@ -66,6 +66,10 @@ pub struct Server {
     pub query_memory_bytes_max: usize,
     /// Disk that all queries may use for what they spill.
     pub query_spill_bytes_max: u64,
+    /// Bytes of data files that one query may read; 0 for any number.
+    pub query_bytes_scanned_max: u64,
+    /// What reading a terabyte is worth, in US dollars.
+    pub query_price_per_tb: f64,
     /// Queries that run at once.
     pub queries_running_max: usize,
     /// Host names under which browsers may reach the server, besides `localhost` and addresses.

@@ -75,6 +75,11 @@ pub(super) struct Server {
     pub(super) query_memory: Option<Size>,
     /// Disk that all queries together may use for what they spill. Default: 64GiB.
     pub(super) query_spill: Option<Size>,
+    /// Bytes of data files that one query may read before it is ended. Default: no limit.
+    pub(super) query_scan_max: Option<Size>,
+    /// What reading a terabyte of data files is worth in US dollars: only for showing what a query costs. Default: 5.
+    #[schemars(range(min = 0))]
+    pub(super) query_price_per_tb: Option<f64>,
     /// Queries that run at once; others wait. Default: 8.
     #[schemars(range(min = 1, max = 1000))]
     pub(super) queries_max: Option<u32>,

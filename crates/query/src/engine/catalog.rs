@@ -2,7 +2,13 @@ use super::{
     ViewSource,
     session::{CATALOG, SEARCH_PATH},
 };
-use crate::{Error, provider::LakeTableProvider, sql_types::plain_schema, system::SystemTables};
+use crate::{
+    Error,
+    provider::LakeTableProvider,
+    sql_types::plain_schema,
+    system::SystemTables,
+    travel::{self, named},
+};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::{
@@ -14,7 +20,7 @@ use datafusion::{
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
     PgCatalogSchemaProvider, PgCatalogStaticTables, catalog_info::CatalogInfo, context::EmptyContextProvider,
 };
-use lake::LakeView;
+use lake::{LakeView, TableView};
 use model::{LakeTable, Layer};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -27,22 +33,29 @@ pub(super) struct LakeCatalogs {
     lakebox: Arc<LakeCatalog>,
 }
 
-#[derive(Debug)]
 struct LakeCatalog {
+    views: Arc<dyn ViewSource>,
     view: Arc<LakeView>,
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
     postgres: Arc<dyn SchemaProvider>,
 }
 
+impl std::fmt::Debug for LakeCatalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeCatalog").field("tables", &self.view.tables.len()).finish_non_exhaustive()
+    }
+}
+
 impl LakeCatalogs {
     pub(super) fn new(
+        views: Arc<dyn ViewSource>,
         view: Arc<LakeView>,
         store: ObjectStoreUrl,
         system: Arc<SystemTables>,
         postgres: Arc<dyn SchemaProvider>,
     ) -> Self {
-        Self { lakebox: Arc::new(LakeCatalog { view, store, system, postgres }) }
+        Self { lakebox: Arc::new(LakeCatalog { views, view, store, system, postgres }) }
     }
 
     /// All tables as `schema.table`.
@@ -81,7 +94,7 @@ impl CatalogProvider for LakeCatalog {
             _ => Layers::One(name.parse().ok().filter(|layer| is_there(&self.view, layer))?),
         };
         let (view, store, system) = (Arc::clone(&self.view), self.store.clone(), Arc::clone(&self.system));
-        Some(Arc::new(LakeSchema { layers, view, store, system }))
+        Some(Arc::new(LakeSchema { layers, views: Arc::clone(&self.views), view, store, system }))
     }
 }
 
@@ -102,25 +115,28 @@ enum Layers {
     System,
 }
 
-#[derive(Debug)]
 struct LakeSchema {
     layers: Layers,
+    views: Arc<dyn ViewSource>,
     view: Arc<LakeView>,
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
 }
 
+impl std::fmt::Debug for LakeSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeSchema").field("layers", &self.layers).finish_non_exhaustive()
+    }
+}
+
 impl LakeSchema {
-    fn find(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+    fn find(&self, name: &str) -> Option<&Arc<TableView>> {
         let layers: &[Layer] = match &self.layers {
             Layers::One(layer) => std::slice::from_ref(layer),
             Layers::Path => &[Layer::Gold, Layer::Silver],
             Layers::System => &[],
         };
-        layers.iter().find_map(|layer| {
-            let view = self.view.tables.get(&LakeTable::new(*layer, name))?;
-            Some(Arc::new(LakeTableProvider::new(Arc::clone(view), self.store.clone())) as Arc<dyn TableProvider>)
-        })
+        layers.iter().find_map(|layer| self.view.tables.get(&LakeTable::new(*layer, name)))
     }
 }
 
@@ -137,21 +153,31 @@ impl SchemaProvider for LakeSchema {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         match self.layers {
             Layers::System => self.system.provider(name, &self.view, &self.store),
-            _ => Ok(self.find(name)),
+            _ => {
+                let wanted = named(name);
+                match self.find(name).or_else(|| self.find(wanted.base)) {
+                    // A table that is called so itself comes first.
+                    Some(view) if view.table.name != name => {
+                        let table = travel::provider(&wanted, &view.table, &self.views, &self.view, &self.store).await;
+                        table.map(Some).map_err(|e| DataFusionError::External(Box::new(e)))
+                    }
+                    view => Ok(view.map(|v| Arc::new(LakeTableProvider::new(Arc::clone(v), self.store.clone())) as _)),
+                }
+            }
         }
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
         match self.layers {
             Layers::System => Ok(self.table_exist(name).then_some(TableType::View)),
-            _ => Ok(self.find(name).map(|t| t.table_type())),
+            _ => Ok(self.table_exist(name).then_some(if self.find(name).is_some() { TableType::Base } else { TableType::View })),
         }
     }
 
     fn table_exist(&self, name: &str) -> bool {
         match self.layers {
             Layers::System => self.system.names().iter().any(|n| n == name),
-            _ => self.find(name).is_some(),
+            _ => self.find(name).is_some() || (named(name).is_special() && self.find(named(name).base).is_some()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One statement from text to rows: parsed, checked to be read-only, planned against one view of the lake, run on threads of its own.
 
 mod catalog;
+mod estimate;
 mod history;
 mod labels;
 mod params;
@@ -12,6 +13,7 @@ mod settings;
 mod statement;
 mod threads;
 
+pub use estimate::{Estimate, ScanEstimate, cost_usd};
 pub use history::{QueryRecord, QueryState};
 pub use request::{Counters, QueryRequest, QueryRunning, RowStream};
 pub use settings::QuerySettings;
@@ -27,6 +29,7 @@ pub(crate) use statement::{check_read_only, parse, parse_all};
 use crate::{
     Error, Kind,
     error::nearest,
+    explain,
     sql_types::sql_type_name,
     system::{SystemTable, SystemTables},
 };
@@ -42,6 +45,11 @@ use tokio::sync::Semaphore;
 pub trait ViewSource: Send + Sync {
     /// The lake as it is now.
     fn view(&self) -> Arc<LakeView>;
+
+    /// The lake itself, for what views don't hold: former snapshots and metadata. Without it those can't be asked for.
+    fn lake(&self) -> Option<&lake::Lake> {
+        None
+    }
 }
 
 impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
@@ -53,6 +61,10 @@ impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
 impl ViewSource for lake::Lake {
     fn view(&self) -> Arc<LakeView> {
         lake::Lake::view(self)
+    }
+
+    fn lake(&self) -> Option<&lake::Lake> {
+        Some(self)
     }
 }
 
@@ -154,6 +166,25 @@ impl Engine {
         self.start(request, planning).await
     }
 
+    /// Plans a statement, and tells what it would read at most, without reading a row of it. Planning reads metadata alone.
+    ///
+    /// # Errors
+    /// As [`Self::query`], as far as planning finds out.
+    pub async fn estimate(&self, request: QueryRequest) -> Result<Estimate, Error> {
+        let engine = self.clone();
+        let planning = async move {
+            let prepared = engine.prepare(&request.sql).await?;
+            let plan = json_params(prepared.plan, &request.params)?;
+            let plan = explain::unwrap(plan).map_or_else(|plan| *plan, |explained| explained.plan);
+            let plan = runner::limited(plan, request.max_rows)?;
+            let physical = prepared.session.state.create_physical_plan(&plan).await?;
+            let schema = prepared.labels.apply(crate::sql_types::plain_schema(&physical.schema()));
+            let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
+            Ok(Estimate::of(physical.as_ref(), schema, as_of, engine.inner.settings.price_per_tb))
+        };
+        self.on_threads(planning).await
+    }
+
     /// Starts the statement that `planning` yields. Planning runs on the engine's threads and inside the query's time.
     pub(crate) async fn start(&self, request: QueryRequest, planning: Planning) -> Result<QueryRunning, Error> {
         runner::start(Arc::clone(&self.inner), request, planning).await
@@ -173,6 +204,7 @@ impl Engine {
         let labels = Labels::take(&mut statement);
         let plan = session.state.statement_to_plan(statement).await?;
         statement::check_plan(&plan)?;
+        let plan = explain::mark(plan)?;
         Ok(Prepared { session, plan, labels })
     }
 

@@ -1,5 +1,5 @@
 use super::{PostgresCatalog, QuerySettings, ViewSource, catalog::LakeCatalogs};
-use crate::{Error, Kind, system::SystemTables};
+use crate::{Error, Kind, provider::ScanFilters, system::SystemTables, travel::TableChanges};
 use arrow::datatypes::DataType;
 use datafusion::{
     catalog::SchemaProvider,
@@ -27,6 +27,9 @@ pub(crate) const SEARCH_PATH: &str = "public";
 /// The version that clients are told: the PostgreSQL whose dialect is spoken. Drivers decide by it what they may ask.
 pub(crate) const SERVER_VERSION: &str = "16.6 (lakebox)";
 
+/// Memory of a query from which on it gets large batches; merging spilled runs holds several batches at once.
+const LARGE_BATCHES_FROM: usize = 256 << 20;
+
 /// Spilled runs that one merge reads at once. Unbounded, the merges below take all memory there is and leave none for the one on top.
 const SPILLED_RUNS_AT_ONCE: usize = 8;
 
@@ -43,6 +46,7 @@ pub(super) struct Base {
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
     postgres: Arc<dyn SchemaProvider>,
+    views: Arc<dyn ViewSource>,
 }
 
 /// One statement's world: one view of the lake, and memory of its own.
@@ -83,8 +87,10 @@ impl Base {
         env.register_object_store(url.as_ref(), store);
 
         let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
-        let context = SessionContext::new_with_state(state.with_default_features().build());
-        let postgres = install_functions(&context, views)?;
+        let context = SessionContext::new_with_state(
+            state.with_default_features().with_physical_optimizer_rule(Arc::new(ScanFilters)).build(),
+        );
+        let postgres = install_functions(&context, Arc::clone(&views))?;
         Ok(Self {
             state: context.state(),
             env,
@@ -92,12 +98,14 @@ impl Base {
             store: url.clone(),
             system,
             postgres,
+            views,
         })
     }
 
     /// A session on `view`.
     pub(super) fn session(&self, view: Arc<LakeView>) -> Session {
         let catalogs = Arc::new(LakeCatalogs::new(
+            Arc::clone(&self.views),
             Arc::clone(&view),
             self.store.clone(),
             Arc::clone(&self.system),
@@ -111,6 +119,10 @@ impl Base {
             .with_runtime_env(Arc::new(env))
             .with_catalog_list(Arc::clone(&catalogs) as _)
             .build();
+        if let Some(lake) = self.views.lake() {
+            let changes = TableChanges { lake: lake.clone(), view: Arc::clone(&view), store: self.store.clone() };
+            state.register_udtf("table_changes", Arc::new(changes));
+        }
         state.mark_start_execution();
         Session { view, state, catalogs }
     }
@@ -120,18 +132,26 @@ impl Base {
     }
 }
 
+/// Rows that operators hand on at once: with twice DataFusion's own number what each batch costs matters less.
+fn batch_rows(memory_bytes_max: usize) -> usize {
+    if memory_bytes_max < LARGE_BATCHES_FROM { 8 << 10 } else { 16 << 10 }
+}
+
 fn config(settings: &QuerySettings) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SEARCH_PATH)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(true)
-        .with_target_partitions(settings.threads());
+        .with_target_partitions(settings.threads())
+        .with_batch_size(batch_rows(settings.memory_bytes_max));
     let options = config.options_mut();
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;
     // `0.1` is a decimal as in PostgreSQL: sums of money come out exact.
     options.sql_parser.parse_float_as_decimal = true;
-    options.execution.parquet.pushdown_filters = true;
+    // A hash table up to this size is built once and probed by all threads: cheaper than to move the rows of both sides between threads.
+    options.optimizer.hash_join_single_partition_threshold = 128 << 20;
+    options.optimizer.hash_join_single_partition_threshold_rows = 3_000_000;
     // Without a zone, `timestamptz` and now() would lose theirs.
     options.execution.time_zone = Some("UTC".to_owned());
     // DataFusion 55.2 builds the filter that min() and max() push into a scan from those bounds alone that are not NULL yet: in `min(a), min(b)`

@@ -15,7 +15,7 @@ pub(super) fn field_id(field: &Field) -> Option<i32> {
 }
 
 /// The schema queries run on: strings and binaries as views, which DataFusion reads and compares faster.
-pub(super) fn reading_schema(schema: &Schema) -> SchemaRef {
+pub(crate) fn reading_schema(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match field.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
         DataType::Binary | DataType::LargeBinary => Arc::new(field.as_ref().clone().with_data_type(DataType::BinaryView)),

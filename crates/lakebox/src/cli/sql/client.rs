@@ -100,8 +100,14 @@ impl Client {
         read: impl AsyncFnOnce(Response) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let id = uuid::Uuid::new_v4().to_string();
-        let request =
-            SqlRequest { query: statement.to_owned(), params: Vec::new(), id: Some(id.clone()), max_rows, timeout_ms: None };
+        let request = SqlRequest {
+            query: statement.to_owned(),
+            params: Vec::new(),
+            id: Some(id.clone()),
+            max_rows,
+            timeout_ms: None,
+            dry_run: false,
+        };
         let work = async {
             let post = self.http.post(format!("{}/api/v1/sql", self.base)).header(ACCEPT, accept).json(&request);
             let response = post.send().await.map_err(|e| self.unreachable(&e))?;
