@@ -32,7 +32,12 @@ async fn shop(seed: u64) -> (Engine, Vec<(Option<i64>, i64)>) {
     let mut files = Vec::new();
     for part in 0..4 {
         let made: Vec<(Option<i64>, i64)> = (0..SALES / 4)
-            .map(|_| ((!dice.one_in(20)).then(|| i64::try_from(dice.below(2 * BUYERS as u64)).unwrap()), i64::try_from(dice.below(1000)).unwrap()))
+            .map(|_| {
+                (
+                    (!dice.one_in(20)).then(|| i64::try_from(dice.below(2 * BUYERS as u64)).unwrap()),
+                    i64::try_from(dice.below(1000)).unwrap(),
+                )
+            })
             .collect();
         let ids: ArrayRef = Arc::new((0..SALES / 4).map(|i| part * SALES / 4 + i).collect::<Int64Array>());
         let who: ArrayRef = Arc::new(made.iter().map(|m| m.0).collect::<Int64Array>());
@@ -75,7 +80,11 @@ async fn joins_that_keep_rows_without_a_partner_lose_none_to_filters() {
     let towns = "(SELECT * FROM buyers WHERE town = 't3')";
     check(&format!("SELECT count(*) FROM sales s JOIN {towns} b ON b.id = s.buyer"), with).await;
     check(&format!("SELECT count(*) FROM sales s LEFT JOIN {towns} b ON b.id = s.buyer"), all.len()).await;
-    check(&format!("SELECT count(*) FROM sales s WHERE NOT EXISTS (SELECT 1 FROM {towns} b WHERE b.id = s.buyer)"), all.len() - with).await;
+    check(
+        &format!("SELECT count(*) FROM sales s WHERE NOT EXISTS (SELECT 1 FROM {towns} b WHERE b.id = s.buyer)"),
+        all.len() - with,
+    )
+    .await;
     check(&format!("SELECT count(*) FROM sales s WHERE s.buyer IN (SELECT id FROM {towns} b)"), with).await;
     let twice = format!("SELECT count(*) FROM sales s JOIN {towns} b ON b.id = s.buyer JOIN sales o ON o.id = s.id");
     check(&twice, with).await;
@@ -84,7 +93,7 @@ async fn joins_that_keep_rows_without_a_partner_lose_none_to_filters() {
 #[tokio::test]
 async fn a_recursive_query_whose_turns_join_a_table_finds_all_rows() {
     let (engine, _) = shop(2).await;
-    let sql = "WITH RECURSIVE chain(id, turn) AS (SELECT 0 :: bigint AS id, 0 AS turn UNION ALL SELECT b.id, turn + 1 FROM chain c JOIN buyers b ON b.id = c.id + 1 \
+    let sql = "WITH RECURSIVE chain(id, turn) AS (SELECT 0 :: bigint AS id, 0 AS turn UNION ALL SELECT b.id + 0, turn + 1 FROM chain c JOIN buyers b ON b.id = c.id + 1 \
                WHERE turn < 20) SELECT count(*), max(id) FROM chain";
     assert_eq!(rows(&engine, sql).await.unwrap(), ["21|20"]);
 }

@@ -25,7 +25,9 @@ async fn world() -> World {
     let catalog = catalog::Catalog::open(&url, clock.clone()).await.unwrap();
     let settings = LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: BTreeMap::new() };
     let lake = Lake::open(settings, catalog, clock.clone()).await.unwrap();
-    let engine = Engine::new(Arc::new(lake.clone()), lake.store(), QuerySettings { threads: 2, ..QuerySettings::default() }, clock).unwrap();
+    let engine =
+        Engine::new(Arc::new(lake.clone()), lake.store(), QuerySettings { threads: 2, ..QuerySettings::default() }, clock)
+            .unwrap();
     World { lake, engine, _dir: dir }
 }
 
@@ -41,8 +43,13 @@ fn pairs(schema: &SchemaRef, of: &[(i64, &str)]) -> RecordBatch {
 
 impl World {
     async fn replace(&self, table: &str, batch: RecordBatch) -> i64 {
-        let options =
-            ReplaceOptions { schema: batch.schema(), key: Vec::new(), sort_order: Vec::new(), summary: BTreeMap::new(), writer: None };
+        let options = ReplaceOptions {
+            schema: batch.schema(),
+            key: Vec::new(),
+            sort_order: Vec::new(),
+            summary: BTreeMap::new(),
+            writer: None,
+        };
         let rows = Box::pin(futures::stream::iter([Ok(batch)]));
         self.lake.replace(table.parse().unwrap(), rows, options).await.unwrap().snapshot_id.unwrap()
     }
@@ -55,7 +62,8 @@ impl World {
 
     fn write(&self, table: &LakeTable, batch: &RecordBatch) -> Arc<::lake::WrittenFile> {
         let schema = Arc::clone(self.lake.tables().state(table).unwrap().schema());
-        let mut writer = DataFileWriter::create(self.lake.warehouse(), new_data_path(table), &schema, WriterOptions::default()).unwrap();
+        let mut writer =
+            DataFileWriter::create(self.lake.warehouse(), new_data_path(table), &schema, WriterOptions::default()).unwrap();
         writer.write(batch).unwrap();
         Arc::new(writer.finish().unwrap())
     }
@@ -91,7 +99,9 @@ async fn a_time_finds_the_snapshot_that_was_current_then() {
     let schema = plain(&[("id", DataType::Int64), ("name", DataType::Utf8)]);
     world.replace("gold.t", pairs(&schema, &[(1, "a")])).await;
     // Snapshots know milliseconds: the second one must be of a later one.
-    let moment = || async { world.ask("SELECT to_char(max(made_current_at), '%Y-%m-%d %H:%M:%S%.3f') FROM \"t$history\"").await.remove(0) };
+    let moment = || async {
+        world.ask("SELECT to_char(max(made_current_at), '%Y-%m-%d %H:%M:%S%.3f') FROM \"t$history\"").await.remove(0)
+    };
     let first_at = moment().await;
     let mut second_at = first_at.clone();
     while second_at == first_at {
@@ -163,11 +173,13 @@ async fn the_change_feed_of_a_table_without_bronze_compares_its_snapshots() {
     second.deletes = vec![(path, RoaringBitmap::from([1]))];
     second.append = vec![world.write(&table, &pairs(&schema, &[(2, "B"), (3, "c")]))];
     let second = world.commit(second).await;
-    let changes = world.ask(&format!("SELECT _op, id, name FROM table_changes('gold.t', {first}, {second}) ORDER BY id, _op DESC")).await;
+    let changes =
+        world.ask(&format!("SELECT _op, id, name FROM table_changes('gold.t', {first}, {second}) ORDER BY id, _op DESC")).await;
     assert_eq!(changes, ["d|2|b", "c|2|B", "c|3|c"]);
     let all = world.ask("SELECT _op, id, name FROM t$changes ORDER BY id, name DESC, _op DESC").await;
     assert_eq!(all, ["c|1|a", "d|2|b", "c|2|b", "c|2|B", "c|3|c"]);
-    let filtered = world.ask(&format!("SELECT count(*) FROM t$changes WHERE _snapshot_id = {second} AND _op = 'c' AND id > 2")).await;
+    let filtered =
+        world.ask(&format!("SELECT count(*) FROM t$changes WHERE _snapshot_id = {second} AND _op = 'c' AND id > 2")).await;
     assert_eq!(filtered, ["1"]);
     let backwards = world.refused(&format!("SELECT * FROM table_changes('gold.t', {second}, {first})")).await;
     assert_eq!(backwards.kind, Kind::Invalid, "{backwards}");
@@ -185,8 +197,13 @@ async fn a_position_of_the_source_finds_its_snapshot_and_the_feed_comes_from_bro
     let silver: LakeTable = "silver.shop_orders".parse().unwrap();
     let bronze: LakeTable = "bronze.shop_orders".parse().unwrap();
     let columns = plain(&[("id", DataType::Int64), ("name", DataType::Utf8)]);
-    let change_columns =
-        plain(&[("id", DataType::Int64), ("name", DataType::Utf8), ("_op", DataType::Utf8), ("_pos", DataType::Int64), ("_seq", DataType::Int64)]);
+    let change_columns = plain(&[
+        ("id", DataType::Int64),
+        ("name", DataType::Utf8),
+        ("_op", DataType::Utf8),
+        ("_pos", DataType::Int64),
+        ("_seq", DataType::Int64),
+    ]);
     for (table, schema) in [(&silver, &columns), (&bronze, &change_columns)] {
         let mut create = TableChange::new(table.clone());
         create.spec = Some(TableSpec { schema: numbered(schema), key: Vec::new(), sort_order: Vec::new() });
@@ -214,7 +231,9 @@ async fn a_position_of_the_source_finds_its_snapshot_and_the_feed_comes_from_bro
         change.append = vec![world.write(&bronze, &rows)];
         world.commit(change).await;
     }
-    let count = async |position: &str| world.ask(&format!("SELECT count(*) FROM silver.shop_orders FOR POSITION AS OF '{position}'")).await;
+    let count = async |position: &str| {
+        world.ask(&format!("SELECT count(*) FROM silver.shop_orders FOR POSITION AS OF '{position}'")).await
+    };
     assert_eq!(count("0/10").await, ["1"]);
     assert_eq!(count("0/2F").await, ["2"]);
     assert_eq!(count("0/30").await, ["3"]);

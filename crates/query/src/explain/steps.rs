@@ -201,10 +201,10 @@ fn detail(plan: &dyn ExecutionPlan, metrics: &MetricsSet, ran: bool, step: &mut 
     let source = plan.downcast_ref::<DataSourceExec>().and_then(|e| e.downcast_to_file_source::<ParquetSource>());
     if let Some((config, source)) = source {
         let columns = config.projected_schema().map_or(0, |s| s.fields().len());
-        step.details.push(format!("{columns} columns"));
+        step.details.push(if columns == 1 { "1 column".to_owned() } else { format!("{columns} columns") });
         let own: Vec<String> = source.filter().map(|f| static_parts(&f)).unwrap_or_default();
         if !own.is_empty() {
-            step.details.push(short(&format!("ruled out by {}", own.join(" and "))));
+            step.details.push(short(&format!("looks for {}", own.join(" and "))));
         }
     }
     step.bytes = Some(if ran { metrics.sum_by_name("bytes_scanned").map_or(0, |v| v.as_usize() as u64) } else { size.bytes });
@@ -277,7 +277,7 @@ fn clean(text: &str) -> String {
         }
         out.push(letter);
     }
-    out.replace("count(Int64(1))", "count(*)")
+    out.replace("count(Int64(1))", "count(*)").replace("count(1)", "count(*)")
 }
 
 fn short(text: &str) -> String {

@@ -39,11 +39,11 @@ pub(super) fn analyzed(tree: &Step, ran: &Ran) -> Vec<String> {
     lines
 }
 
-/// The tree before the query ran: how many rows are expected, and how many bytes will be read at most.
+/// The tree before the query ran: how many rows are expected, and how many bytes of columns will be read.
 pub(super) fn planned(tree: &Step) -> Vec<String> {
     let total = tree.total(&|s: &Step| s.bytes.unwrap_or(0));
     let mut lines = vec![
-        format!("reads at most {}; EXPLAIN ANALYZE runs it and tells where time goes", bytes(total)),
+        format!("reads about {}; EXPLAIN ANALYZE runs it and tells where time goes", bytes(total)),
         String::new(),
         format!("{:>13} {:>9}  step", "expected rows", "reads"),
     ];
@@ -93,7 +93,7 @@ pub(super) fn count(n: u64) -> String {
 }
 
 fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KB", "MB", "GB", "TB"];
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut value = n as f64;
     let mut unit = 0;
     while value >= 999.5 && unit + 1 < UNITS.len() {
@@ -121,7 +121,7 @@ mod tests {
         let check = |n, expected| assert_eq!(bytes(n), expected);
         check(0, "0 B");
         check(999, "999 B");
-        check(1_500, "1.5 KB");
+        check(1_500, "1.5 kB");
         check(999_600, "1.0 MB");
         check(123_456_789, "123 MB");
         assert_eq!(count(1_234_567), "1 234 567");

@@ -141,9 +141,10 @@ pub(super) fn spelled(cursor: &Cursor) -> String {
     if cursor.display.is_empty() { cursor.position.to_string() } else { cursor.display.clone() }
 }
 
-/// A position as sources show it: `16/B374D848` (PostgreSQL), `12345.6`, or a whole number. Without a second part it includes all of the first.
+/// A position as sources show it: `16/B374D848` (PostgreSQL), `12345.6`, or a whole number, with or without a word before it (`transaction 3144`).
+/// Without a second part it includes all of the first.
 fn position(text: &str) -> Option<Position> {
-    let text = text.trim();
+    let text = text.split_whitespace().last()?;
     if let Some((high, low)) = text.split_once('/') {
         let (high, low) = (u32::from_str_radix(high, 16).ok()?, u32::from_str_radix(low, 16).ok()?);
         return Some(Position::new(u64::from(high) << 32 | u64::from(low), u64::MAX));
@@ -195,6 +196,7 @@ mod tests {
         check("0/7", Some(Position::new(7, u64::MAX)));
         check("12.3", Some(Position::new(12, 3)));
         check("12", Some(Position::new(12, u64::MAX)));
+        check("transaction 3144", Some(Position::new(3144, u64::MAX)));
         check("yesterday", None);
     }
 

@@ -51,7 +51,7 @@ export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun,
       <NativeSelect aria-label="Rows at most" value={limit} data={limits.map((value) => ({ value, label: `${format.number(Number(value))} rows at most` }))} onChange={(event) => onLimit(event.currentTarget.value)} />
       {estimate && estimate.files_total > 0 && (
         <span className="sql-estimate" title={estimateTitle(estimate)}>
-          reads up to {format.bytes(estimate.bytes)} · {format.dollars(estimate.cost_usd)}
+          reads about {format.bytes(estimate.bytes)} · {format.dollars(estimate.cost_usd)}
         </span>
       )}
       <span className="right" />
@@ -85,5 +85,5 @@ export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun,
 
 function estimateTitle(estimate: SqlEstimate): string {
   const scans = estimate.scans.map((scan) => `${scan.table}: ${format.bytes(scan.bytes)} of ${format.bytes(scan.bytes_total)}, ${scan.files} of ${format.count(scan.files_total, 'file')}`);
-  return `Before running, from the tables' metadata: the needed columns of the files that the conditions don't rule out.\n${scans.join('\n')}`;
+  return `Before running, from the tables' metadata: the needed columns of the files that the conditions don't rule out. Row groups that are skipped come off, footers on top.\n${scans.join('\n')}`;
 }
