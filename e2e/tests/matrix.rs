@@ -170,12 +170,13 @@ impl House {
         self.tell("duckdb", "create", table.clone()).await?;
         self.tell("duckdb", "append", json!({"table": "matrix.misplaced", "first": 1, "last": 10})).await?;
         self.tell("duckdb", "partition", table.clone()).await?;
+        self.tell("duckdb", "append", json!({"table": "matrix.misplaced", "first": 11, "last": 20})).await?;
         let Err(error) = self.tell("duckdb", "delete", table).await else {
             anyhow::bail!("engines disagree on matrix.misplaced now")
         };
         ensure!(format!("{error:#}").contains("in another partition"), "{error:#}");
         let mut expected = Expected::default();
-        expected.append(1, 10, false);
+        expected.append(1, 20, false);
         ensure!(ours(&self.lakebox, "matrix.misplaced", &BEFORE).await? == expected.rows());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The Iceberg REST catalog: the protocol as its specification describes it, and who is let in and refused.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{Engine, Lakebox, Project, until};
+use e2e::{Engine, Lakebox, Project, S3, until};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -68,6 +68,13 @@ impl Rest {
         let error = &body["error"];
         ensure!(error["type"] == kind && error["code"] == status, "{method} {path}: {body}");
         Ok(error["message"].as_str().context("a message")?.to_owned())
+    }
+
+    /// The text of an answer to a client that would take credentials.
+    async fn delegated(&self, path: &str) -> Result<String> {
+        let request =
+            self.client.get(format!("{}/{path}", self.base)).header("x-iceberg-access-delegation", "vended-credentials");
+        Ok(request.send().await?.error_for_status()?.text().await?)
     }
 
     async fn token(&self, form: &'static str) -> Result<Answer> {
@@ -332,5 +339,45 @@ async fn what_a_pipeline_keeps_can_be_read_but_not_changed() -> Result<()> {
     .await?;
     let kept = rest.get("namespaces/silver/tables/bank_customers").await?.body;
     ensure!(kept["metadata"]["properties"]["comment"] == "ours", "the pipeline's commits lost a property");
+    lakebox.terminate().await
+}
+
+#[tokio::test]
+async fn over_a_bucket_engines_are_told_how_to_reach_it_and_given_credentials_only_where_that_is_wanted() -> Result<()> {
+    let s3 = S3::start(7).await?;
+    s3.make_bucket("lake").await?;
+    let project = Project::new(&s3.settings("lake"))?;
+    let lakebox = project.serve().await?;
+    let rest = Rest::new(&lakebox)?;
+    rest.must(200, Method::POST, "namespaces", json!({"namespace": ["own"]})).await?;
+    rest.must(200, Method::POST, "namespaces/own/tables", table("t")).await?;
+    let asked = rest.delegated("namespaces/own/tables/t").await?;
+    ensure!(!asked.contains(S3::SECRET), "credentials were given away unasked: {asked}");
+    let told: Value = serde_json::from_str(&asked)?;
+    let storage = &told["config"];
+    ensure!(storage["s3.path-style-access"] == "true" && storage["client.region"] == "us-east-1", "{storage}");
+    ensure!(storage["s3.endpoint"].as_str().is_some_and(|e| e.starts_with("http://127.0.0.1:")), "{storage}");
+    lakebox.terminate().await?;
+
+    let mut project = project;
+    project.in_server("iceberg: { vend_credentials: true }")?;
+    let lakebox = project.serve().await?;
+    let rest = Rest::new(&lakebox)?;
+    ensure!(rest.delegated("namespaces/own/tables/t").await?.contains(S3::SECRET));
+    ensure!(
+        !rest.get("namespaces/own/tables/t").await?.body.to_string().contains(S3::SECRET),
+        "a client that did not ask was given them"
+    );
+    for name in ["pyiceberg", "duckdb"] {
+        let mut engine = Engine::start(name, &lakebox, None).await.with_context(|| name)?;
+        let own = format!("own.{name}");
+        engine.tell("create", json!({"table": own})).await?;
+        engine.tell("append", json!({"table": own, "first": 1, "last": 10})).await?;
+        engine.tell("delete", json!({"table": own})).await?;
+        let rows = engine.rows(&own, &["id", "name"]).await?;
+        ensure!(rows.len() == 8, "{name} reads {rows:?}");
+        ensure!(lakebox.sql(&format!("select count(*) from {own}")).await?[0][0] == 8);
+    }
+    ensure!(!lakebox.log()?.contains(S3::SECRET), "a secret is in the log");
     lakebox.terminate().await
 }
