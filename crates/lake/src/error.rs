@@ -87,7 +87,7 @@ pub struct Error {
     /// What the operator can do.
     pub hint: Option<Cow<'static, str>>,
     /// The table it is about, where it is about one.
-    pub table: Option<LakeTable>,
+    pub table: Option<Box<LakeTable>>,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -109,7 +109,7 @@ impl Error {
     /// Adds the table it is about.
     #[must_use]
     pub fn with_table(mut self, table: &LakeTable) -> Self {
-        self.table = Some(table.clone());
+        self.table = Some(Box::new(table.clone()));
         self
     }
 

@@ -336,7 +336,7 @@ impl From<catalog::Error> for Error {
             catalog::Kind::Unreachable | catalog::Kind::Refused | catalog::Kind::Newer => Kind::Catalog,
         };
         let table = match error.moved.as_deref() {
-            Some(catalog::Moved::Table { table, .. }) => Some(table.clone()),
+            Some(catalog::Moved::Table { table, .. }) => Some(Box::new(table.clone())),
             _ => None,
         };
         Self { kind, message: error.message.clone(), hint: error.hint.clone(), table, source: Some(Box::new(error)) }

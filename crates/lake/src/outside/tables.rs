@@ -325,7 +325,8 @@ fn unreadable(table: &LakeTable, error: Error) -> Error {
     if !matches!(error.kind, Kind::Corrupt | Kind::Schema) {
         return error;
     }
-    let message = format!("lakebox could not read {table} after this commit, so it is refused: {error}");
+    let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+    let message = format!("lakebox could not read {table} after this commit, so it is refused: {error}{cause}");
     let refused = Error::new(Kind::Invalid, message).with_table(table);
     match error.hint.clone() {
         Some(hint) => refused.with_hint(hint).with_source(error),
