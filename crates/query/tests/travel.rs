@@ -132,7 +132,8 @@ async fn a_snapshot_that_is_gone_is_named_with_those_that_are_there() {
     assert!(hint.starts_with("It has ") && hint.contains("\"t$snapshots\""), "{hint}");
     let error = world.refused("SELECT * FROM t FOR VERSION AS OF 'mainn'").await;
     assert_eq!(error.hint.as_deref(), Some("Did you mean 'main'?"));
-    assert_eq!(world.refused("SELECT * FROM nothing FOR VERSION AS OF 1").await.kind, Kind::UnknownTable);
+    let unknown = world.refused("SELECT * FROM gold.nothing FOR VERSION AS OF 1").await;
+    assert_eq!((unknown.kind, unknown.message.as_str()), (Kind::UnknownTable, "table `gold.nothing` does not exist"));
     assert_eq!(world.refused("SELECT * FROM \"nothing$files\"").await.kind, Kind::UnknownTable);
 }
 

@@ -32,6 +32,7 @@ use crate::{
     explain,
     sql_types::sql_type_name,
     system::{SystemTable, SystemTables},
+    travel,
 };
 use datafusion::{common::ScalarValue, execution::FunctionRegistry, logical_expr::LogicalPlan};
 
@@ -227,10 +228,11 @@ impl Engine {
             if session.knows(&reference) || session.state.table_functions().contains_key(reference.table()) {
                 continue;
             }
-            let name = reference.to_string();
+            // The name without what the statement asks of the table, such as the moment of FOR VERSION AS OF.
+            let name = reference.to_string().replace(reference.table(), travel::named(reference.table()).base);
             let error = Error::new(Kind::UnknownTable, format!("table `{name}` does not exist"));
             let near = nearest(&name, session.table_names().iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
-            let bare = reference.table().to_owned();
+            let bare = travel::named(reference.table()).base.to_owned();
             let near = near.or_else(|| {
                 let names = session.table_names();
                 let bare_names = names.iter().map(|n| n.split_once('.').map_or(n.as_str(), |(_, t)| t)).collect::<Vec<_>>();
