@@ -116,10 +116,13 @@ async fn kills(major: u32, seed: u64) -> Result<()> {
 
 /// Upkeep worked through all of it, and brings every table into shape now.
 async fn upkept(lakebox: &Lakebox) -> Result<()> {
-    let rewrites = lakebox.sql("select count(*) from system.upkeep where step = 'rewrite' and error is null and files_before > 0").await?;
+    let rewrites =
+        lakebox.sql("select count(*) from system.upkeep where step = 'rewrite' and error is null and files_before > 0").await?;
     ensure!(rewrites[0][0].as_i64() > Some(0), "no file was rewritten: {rewrites:?}");
     lakebox.upkeep().await?;
-    let files = lakebox.sql("select table_schema, table_name, files, deleted_rows from system.tables where files > 3 or deleted_rows > 0").await?;
+    let files = lakebox
+        .sql("select table_schema, table_name, files, deleted_rows from system.tables where files > 3 or deleted_rows > 0")
+        .await?;
     ensure!(files.is_empty(), "upkeep left much to be done: {files:?}");
     Ok(())
 }

@@ -62,21 +62,15 @@ impl Catalog {
     /// Where the catalog can't be written.
     pub async fn add_upkeep_run(&self, mut run: UpkeepRun) -> Result<UpkeepRun, Error> {
         run.id = new_id(self.now_us());
-        let insert = sql("insert into upkeep_runs (id, layer, name, step, started_us, finished_us, asked, files_before, files_after, \
+        let insert =
+            sql("insert into upkeep_runs (id, layer, name, step, started_us, finished_us, asked, files_before, files_after, \
              bytes_before, bytes_after, rows, deleted_rows, snapshots, error) \
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
         let layer = run.table.as_ref().map_or(WAREHOUSE, |t| t.layer.as_str());
         let name = run.table.as_ref().map_or(WAREHOUSE, |t| t.name.as_str());
         let insert = insert.text(&*run.id).text(layer).text(name).text(&*run.step).int(run.started_us).int(run.finished_us);
-        let counts = [
-            run.files_before,
-            run.files_after,
-            run.bytes_before,
-            run.bytes_after,
-            run.rows,
-            run.deleted_rows,
-            run.snapshots,
-        ];
+        let counts =
+            [run.files_before, run.files_after, run.bytes_before, run.bytes_after, run.rows, run.deleted_rows, run.snapshots];
         let insert = counts.into_iter().fold(insert.int(i64::from(run.asked)), |insert, count| insert.int(int(count)));
         self.db.write("recording upkeep", insert.text(run.error.as_deref())).await?;
         Ok(run)
@@ -88,12 +82,16 @@ impl Catalog {
     /// Where the catalog can't be read.
     pub async fn upkeep_runs(&self, table: Option<&LakeTable>, limit: u32) -> Result<Vec<UpkeepRun>, Error> {
         let select = match table {
-            None => sql("select id, layer, name, step, started_us, finished_us, asked, files_before, files_after, bytes_before, bytes_after, \
-                 rows, deleted_rows, snapshots, error from upkeep_runs order by started_us desc, id desc limit $1"),
+            None => sql(
+                "select id, layer, name, step, started_us, finished_us, asked, files_before, files_after, bytes_before, bytes_after, \
+                 rows, deleted_rows, snapshots, error from upkeep_runs order by started_us desc, id desc limit $1",
+            ),
             Some(table) => {
-                let select = sql("select id, layer, name, step, started_us, finished_us, asked, files_before, files_after, bytes_before, \
+                let select = sql(
+                    "select id, layer, name, step, started_us, finished_us, asked, files_before, files_after, bytes_before, \
                      bytes_after, rows, deleted_rows, snapshots, error from upkeep_runs where layer = $1 and name = $2 \
-                     order by started_us desc, id desc limit $3");
+                     order by started_us desc, id desc limit $3",
+                );
                 select.text(table.layer.as_str()).text(table.name.as_str())
             }
         };
@@ -105,8 +103,10 @@ impl Catalog {
     /// # Errors
     /// Where the catalog can't be read.
     pub async fn upkeep_totals(&self) -> Result<UpkeepTotals, Error> {
-        let select = sql("select count(*), cast(coalesce(sum(bytes_before), 0) as bigint), cast(coalesce(sum(bytes_after), 0) as bigint) \
-             from upkeep_runs where step = 'rewrite' and error is null");
+        let select = sql(
+            "select count(*), cast(coalesce(sum(bytes_before), 0) as bigint), cast(coalesce(sum(bytes_after), 0) as bigint) \
+             from upkeep_runs where step = 'rewrite' and error is null",
+        );
         let totals = |row: &Row| {
             let count = |i| row.int(i).map(i64::cast_unsigned);
             Ok(UpkeepTotals { runs: count(0)?, bytes_before: count(1)?, bytes_after: count(2)? })

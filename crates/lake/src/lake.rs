@@ -254,6 +254,12 @@ impl Lake {
         }
         let requests = self.inner.tables.store().counts();
         let rewritten_bytes = self.inner.rewritten.load(Ordering::Relaxed);
-        LakeStats { requests, rewritten_bytes, files: sizes.len() as u64, bytes: sizes.values().sum(), tables: states.len() as u64 }
+        LakeStats {
+            requests,
+            rewritten_bytes,
+            files: sizes.len() as u64,
+            bytes: sizes.values().sum(),
+            tables: states.len() as u64,
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Whole tables swapped in at once: what gold models write.
 
+use crate::upkeep::SNAPSHOTS_KEPT_MOST;
 use crate::{
-    DataFileWriter, Error, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile,
-    new_data_path,
+    DataFileWriter, Error, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile, new_data_path,
     table::schema::{self, normal},
 };
 use arrow::{
@@ -11,7 +11,6 @@ use arrow::{
     datatypes::{Schema, SchemaRef},
     row::{OwnedRow, RowConverter, SortField},
 };
-use crate::upkeep::SNAPSHOTS_KEPT_MOST;
 use futures::{Stream, StreamExt};
 use model::LakeTable;
 use object_store::path::Path;

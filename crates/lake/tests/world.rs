@@ -187,7 +187,8 @@ impl World {
         let mut found = BTreeMap::new();
         for file in state.files().iter() {
             let path = self.dir.path().join("lake").join(file.path.as_ref());
-            let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap());
+            let reader =
+                parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap());
             let mut rows = BTreeMap::new();
             let mut next = 0u32;
             for batch in reader.unwrap().build().unwrap() {

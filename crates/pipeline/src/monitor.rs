@@ -326,8 +326,16 @@ mod tests {
     const SECOND: i64 = 1_000_000;
 
     fn check(boundary_at: i64, behind_since: Option<i64>, now: i64, expected: u64) {
-        let inner = Inner { boundary_lag: Some((boundary_at * SECOND, 150)), behind_since: behind_since.map(|s| s * SECOND), ..Inner::default() };
-        assert_eq!(lag(&inner, now * SECOND), Some(expected), "boundary at {boundary_at}, behind since {behind_since:?}, now {now}");
+        let inner = Inner {
+            boundary_lag: Some((boundary_at * SECOND, 150)),
+            behind_since: behind_since.map(|s| s * SECOND),
+            ..Inner::default()
+        };
+        assert_eq!(
+            lag(&inner, now * SECOND),
+            Some(expected),
+            "boundary at {boundary_at}, behind since {behind_since:?}, now {now}"
+        );
     }
 
     #[test]
@@ -348,7 +356,12 @@ mod tests {
         monitor.started(None, 0);
         monitor.source(SourceStatus::default());
         assert_eq!(monitor.report().state, State::Snapshot);
-        let cursor = Cursor { position: model::Position::new(1, 0), commit_ts_us: None, state: Default::default(), display: String::new() };
+        let cursor = Cursor {
+            position: model::Position::new(1, 0),
+            commit_ts_us: None,
+            state: Default::default(),
+            display: String::new(),
+        };
         monitor.boundary(&cursor, BoundaryInfo::default());
         monitor.source(SourceStatus::default());
         assert_eq!(monitor.report().state, State::Streaming);

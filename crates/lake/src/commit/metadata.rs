@@ -8,8 +8,8 @@ use crate::{
     upkeep::SNAPSHOTS_KEPT_MOST,
 };
 use iceberg::spec::{
-    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, Snapshot, SnapshotRef, SortDirection, SortField, SortOrder,
-    Summary, TableMetadata, TableMetadataBuilder, Transform, UnboundPartitionSpec,
+    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, Snapshot, SnapshotRef, SortDirection, SortField,
+    SortOrder, Summary, TableMetadata, TableMetadataBuilder, Transform, UnboundPartitionSpec,
 };
 use model::LakeTable;
 use std::{

@@ -5,11 +5,11 @@ mod garbage;
 pub(crate) mod manifests;
 pub(crate) mod metadata;
 pub(crate) mod moves;
+mod pins;
 mod plan;
 mod rewrite;
 pub(crate) mod snapshot;
 mod summary;
-mod pins;
 mod tables;
 
 pub use change::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange};

@@ -127,7 +127,11 @@ mod tests {
 
     fn moved(from: &str, to: &str) -> Arc<Moved> {
         let old = OldFile { deleted: None, to: vec![1, 0] };
-        Arc::new(Moved::new(Arc::new(arrow::datatypes::Schema::empty()), std::collections::HashMap::from([(Path::from(from), old)]), [crate::view::ViewFile { path: Path::from(to), bytes: 1, rows: 2, deleted: None, stats: Arc::default() }]))
+        Arc::new(Moved::new(
+            Arc::new(arrow::datatypes::Schema::empty()),
+            std::collections::HashMap::from([(Path::from(from), old)]),
+            [crate::view::ViewFile { path: Path::from(to), bytes: 1, rows: 2, deleted: None, stats: Arc::default() }],
+        ))
     }
 
     #[test]
@@ -142,7 +146,8 @@ mod tests {
         moves.moved(&table, Some("shop"), Arc::clone(&first));
         moves.moved(&table, Some("shop"), next);
         moves.moved(&table, Some("bank"), moved("q", "r"));
-        let led = moves.lead(&table, vec![(Path::from("a"), RoaringBitmap::from([0])), (Path::from("z"), RoaringBitmap::from([7]))]);
+        let led =
+            moves.lead(&table, vec![(Path::from("a"), RoaringBitmap::from([0])), (Path::from("z"), RoaringBitmap::from([7]))]);
         assert_eq!(led, vec![(Path::from("c"), RoaringBitmap::from([0])), (Path::from("z"), RoaringBitmap::from([7]))]);
         moves.learned(&table, &first);
         assert_eq!(moves.of("shop").len(), 1);

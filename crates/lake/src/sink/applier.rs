@@ -354,7 +354,10 @@ impl Applier {
             let place = Location::new(ordinal, first + row as u32);
             let lives = |place: Location| {
                 let place = moved.lead(place);
-                !place.is_none() && place.file() >= self.floor && !deleted.contains(&place.to_bits()) && lives_in(table, &self.segments, place)
+                !place.is_none()
+                    && place.file() >= self.floor
+                    && !deleted.contains(&place.to_bits())
+                    && lives_in(table, &self.segments, place)
             };
             let (count, last) = index.occurrences(key, lives).map_err(|e| self.index_failed(e))?;
             let last = moved.lead(last);

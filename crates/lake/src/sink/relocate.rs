@@ -177,7 +177,8 @@ fn relocate(cx: &Context, applier: &mut Applier) {
     }
     let waiting = std::mem::take(&mut applier.relocated.waiting);
     // What was rewritten once more has nothing to say.
-    let waiting: Vec<_> = waiting.into_iter().filter(|(ordinal, _)| !applier.relocated.places.files.contains_key(ordinal)).collect();
+    let waiting: Vec<_> =
+        waiting.into_iter().filter(|(ordinal, _)| !applier.relocated.places.files.contains_key(ordinal)).collect();
     if waiting.is_empty() && applier.relocated.places.is_empty() {
         return;
     }

@@ -1,15 +1,15 @@
 //! The warehouse: where files live, one spelling of their paths, and puts that last.
 
 mod counted;
-mod held;
 mod durable;
+mod held;
 mod lock;
 mod spelling;
 mod upload;
 
 pub use counted::{Counters, StoreCounts};
-pub(crate) use lock::WarehouseLock;
 pub(crate) use held::Held;
+pub(crate) use lock::WarehouseLock;
 pub use upload::FileSink;
 
 use crate::{Error, error::Kind};

@@ -185,8 +185,7 @@ impl TableState {
     /// Whether lakebox may lay the table's files out anew: an outside engine's table with partitions or of another format version is its own.
     pub(crate) fn is_ours(&self) -> bool {
         let metadata = &self.parts.metadata;
-        metadata.format_version() == FormatVersion::V2
-            && metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned())
+        metadata.format_version() == FormatVersion::V2 && metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned())
     }
 
     /// A table property.

@@ -168,7 +168,16 @@ impl DataFileWriter {
         let stats = Arc::new(metrics.stats(&self.schema));
         let split_offsets =
             footer.row_groups().iter().map(|g| g.columns().first().map_or(0, |c| c.byte_range().0.cast_signed())).collect();
-        Ok(WrittenFile { path: self.path, bytes, rows: self.rows, metrics, stats, split_offsets, sorted: self.options.sorted, _held: self.held })
+        Ok(WrittenFile {
+            path: self.path,
+            bytes,
+            rows: self.rows,
+            metrics,
+            stats,
+            split_offsets,
+            sorted: self.options.sorted,
+            _held: self.held,
+        })
     }
 
     fn failed(&self, error: ParquetError) -> Error {

@@ -67,7 +67,11 @@ impl Thresholds {
         for class in files.iter().filter_map(|f| self.class(f)) {
             in_class[class as usize] += 1;
         }
-        let is_due = |f: &ViewFile| self.is_holey(f) || (orders && !is_marked(f, mark)) || self.class(f).is_some_and(|c| in_class[c as usize] >= self.files_min.max(2));
+        let is_due = |f: &ViewFile| {
+            self.is_holey(f)
+                || (orders && !is_marked(f, mark))
+                || self.class(f).is_some_and(|c| in_class[c as usize] >= self.files_min.max(2))
+        };
         self.limit(files, (0..files.len()).filter(|&i| is_due(&files[i])))
     }
 

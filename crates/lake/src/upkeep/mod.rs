@@ -5,8 +5,8 @@
 //! away, deletes that came meanwhile are carried over.
 
 mod choose;
-mod orphans;
 mod order;
+mod orphans;
 mod retention;
 mod rewrite;
 mod run;

@@ -167,8 +167,11 @@ mod tests {
 
     fn batch(a: &[i64], b: &[Option<&str>]) -> RecordBatch {
         let schema = Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]);
-        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from(a.to_vec())), Arc::new(StringArray::from(b.to_vec()))])
-            .unwrap()
+        RecordBatch::try_new(
+            Arc::new(schema),
+            vec![Arc::new(Int64Array::from(a.to_vec())), Arc::new(StringArray::from(b.to_vec()))],
+        )
+        .unwrap()
     }
 
     fn order(clustering: &Clustering, batch: &RecordBatch) -> Vec<u32> {

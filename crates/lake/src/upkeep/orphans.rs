@@ -58,7 +58,8 @@ impl Lake {
         let unread = self.unreadable().await?;
         let of_unreadable = |path: &Path| unread.iter().any(|table| path.prefix_matches(table));
         old.retain(|(path, _)| !held.contains(path) && !named.contains(path) && !of_unreadable(path));
-        let unread: HashSet<Path> = self.tables().pins().unread(old.iter().map(|(p, _)| p.clone()).collect()).into_iter().collect();
+        let unread: HashSet<Path> =
+            self.tables().pins().unread(old.iter().map(|(p, _)| p.clone()).collect()).into_iter().collect();
         old.retain(|(path, _)| unread.contains(path));
         found.files = old.len() as u64;
         found.bytes = old.iter().map(|(_, bytes)| bytes).sum();

@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn history_grows_coarser_with_age() {
         let count = 20 * 24 * 60;
-        let expired: HashSet<i64> = Retention::default().choose(every_minute(count), (count - 1) * MINUTE, 1, None).into_iter().collect();
+        let expired: HashSet<i64> =
+            Retention::default().choose(every_minute(count), (count - 1) * MINUTE, 1, None).into_iter().collect();
         let kept: Vec<i64> = (0..count).filter(|id| !expired.contains(id)).collect();
         assert_eq!(kept.iter().filter(|id| **id >= count - 10).count(), 10, "the last ten minutes");
         assert_eq!(kept.iter().filter(|id| **id >= count - 24 * 60).count(), 10 + 23, "an hour each before");

@@ -18,10 +18,7 @@ use arrow::{
 use object_store::path::Path;
 use roaring::RoaringBitmap;
 use runtime::CancellationToken;
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// Rows are gathered up to this many bytes and brought into order together.
 const ORDER_BYTES: usize = 192 << 20;
@@ -177,7 +174,8 @@ impl Work {
         let Some(order) = self.order.take() else { return Err(bug("rows were sorted without an order")) };
         runs.merge(&order, |rows, places| {
             let columns = rows.columns().to_vec();
-            let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| Error::bug("merging sorted rows", e))?;
+            let rows =
+                RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| Error::bug("merging sorted rows", e))?;
             self.write(&rows, places)
         })
     }
@@ -185,7 +183,9 @@ impl Work {
     fn write(&mut self, rows: &RecordBatch, places: Vec<(usize, u32)>) -> Result<(), Error> {
         for (file, row) in places {
             let old = self.names.get(file).and_then(|path| self.old.get_mut(path));
-            let Some(to) = old.and_then(|old| old.to.get_mut(row as usize)) else { return Err(bug("a row of no file was written")) };
+            let Some(to) = old.and_then(|old| old.to.get_mut(row as usize)) else {
+                return Err(bug("a row of no file was written"));
+            };
             *to = self.next;
             self.next += 1;
         }

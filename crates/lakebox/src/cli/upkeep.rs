@@ -35,7 +35,8 @@ fn render(runs: &[UpkeepRun]) -> String {
         }
     }
     for run in runs {
-        let change = |before: u64, after: u64| if before == 0 && after == 0 { String::new() } else { format!("{before} → {after}") };
+        let change =
+            |before: u64, after: u64| if before == 0 && after == 0 { String::new() } else { format!("{before} → {after}") };
         table.add_row([
             run.table.clone().unwrap_or_else(|| "the warehouse".to_owned()),
             run.step.clone(),

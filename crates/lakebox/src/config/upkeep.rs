@@ -33,7 +33,11 @@ pub(super) fn check(root: &Node, report: &mut Report) -> UpkeepSettings {
     }
     if let Some(Time(after)) = written.orphans_after {
         if after < Duration::from_secs(600) {
-            wrong.say(place("orphans_after"), "upkeep.orphans_after is too short", "Give other engines at least 10m to commit what they wrote.");
+            wrong.say(
+                place("orphans_after"),
+                "upkeep.orphans_after is too short",
+                "Give other engines at least 10m to commit what they wrote.",
+            );
         }
         settings.orphans_after = after;
     }

@@ -85,7 +85,8 @@ impl Queue {
             return doing(Some((*table).clone()), Step::Rewrite, false);
         }
         let every = micros(settings.expire_every);
-        let due = enabled.iter().find(|table| rested(table) && now_us - self.expired_us.get(*table).copied().unwrap_or(0) >= every);
+        let due =
+            enabled.iter().find(|table| rested(table) && now_us - self.expired_us.get(*table).copied().unwrap_or(0) >= every);
         if let Some(table) = due {
             self.expired_us.insert((*table).clone(), now_us);
             return doing(Some((*table).clone()), Step::Expire, false);

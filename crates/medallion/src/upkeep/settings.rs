@@ -86,9 +86,9 @@ impl UpkeepSettings {
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
-            (0..=name.len()).filter(|at| name.is_char_boundary(*at)).any(|at| matches(rest, &name[at..]))
-        }),
+        Some((start, rest)) => name
+            .strip_prefix(start)
+            .is_some_and(|name| (0..=name.len()).filter(|at| name.is_char_boundary(*at)).any(|at| matches(rest, &name[at..]))),
     }
 }
 
@@ -118,9 +118,14 @@ mod tests {
 
     #[test]
     fn stars_stand_for_anything() {
-        for (pattern, name, fits) in
-            [("*", "a.b", true), ("a.*", "a.b", true), ("a.*", "ab", false), ("*b*d", "abcd", true), ("a", "ab", false), ("", "", true)]
-        {
+        for (pattern, name, fits) in [
+            ("*", "a.b", true),
+            ("a.*", "a.b", true),
+            ("a.*", "ab", false),
+            ("*b*d", "abcd", true),
+            ("a", "ab", false),
+            ("", "", true),
+        ] {
             assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
         }
     }

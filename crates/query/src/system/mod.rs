@@ -6,8 +6,8 @@ mod files;
 mod pipelines;
 mod queries;
 mod snapshots;
-mod upkeep;
 mod tables;
+mod upkeep;
 
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;

@@ -164,7 +164,6 @@ impl Run {
         self.world.check_durable(&self.upstream, stored).await;
     }
 
-
     /// Sends all transactions that the sink does not have, and looks at what queries see in the middle and at the end of each.
     async fn catch_up(&mut self, most: usize) {
         while self.sent < self.upstream.log.len() {

@@ -82,7 +82,11 @@ impl Client {
     }
 
     /// Sends JSON and reads JSON; on Ctrl-C gives up, while the server goes on.
-    pub(super) async fn post<T: serde::de::DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, Failure> {
+    pub(super) async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T, Failure> {
         let work = async {
             let sent = self.http.post(format!("{}{path}", self.base)).json(body).send().await;
             let response = self.answered(sent.map_err(|e| self.unreachable(&e))?, "").await?;
