@@ -203,11 +203,12 @@ impl PrefilterStream {
         let passed = mask.true_count();
         self.trial.note(rows, passed);
         self.dropped.add(rows - passed);
-        Ok(match passed {
-            0 => (),
+        match passed {
+            0 => {}
             n if n == rows => self.out.push_batch(batch)?,
             _ => self.out.push_batch_with_filter(batch, &mask)?,
-        })
+        }
+        Ok(())
     }
 }
 
