@@ -83,9 +83,12 @@ async fn open_sqlite(file: Option<PathBuf>) -> Result<Database, Error> {
     let doing = "opening it";
     let writer = pool(1).min_connections(1).connect_with(options.clone()).await.map_err(|e| from_driver(&place, doing, e))?;
     let mut migrated = migrator().run(&writer).await;
-    if matches!(migrated, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))) {
-        // SQLite has no lock for migrations: another process may have made the same tables just now. Then this finds them made.
-        migrated = migrator().run(&writer).await;
+    for _ in MIGRATIONS {
+        if matches!(migrated, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))) {
+            // SQLite has no lock for migrations: another process may have made the same tables just now. Then this finds them made. The next
+            // migration may meet the same.
+            migrated = migrator().run(&writer).await;
+        }
     }
     migrated.map_err(|e| from_migration(&place, e))?;
     let readers = match &file {
