@@ -30,7 +30,7 @@ const SCHEMA: &str = "lakebox";
 const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "namespaces", include_str!("../migrations/0002_namespaces.sql")),
-    (5, "upkeep", include_str!("../migrations/0005_upkeep.sql")),
+    (3, "upkeep", include_str!("../migrations/0003_upkeep.sql")),
 ];
 
 /// The file of an SQLite catalog; `None` for one in memory and for PostgreSQL.
