@@ -85,6 +85,11 @@ openapi: checkout ui/dist/.gitkeep ## write openapi.json and the dashboard's typ
 bench: checkout build setup ## measure against the sources' own tools, and renew docs/BENCHMARKS.md
 	e2e/bench.sh
 
+.PHONY: bench-query
+bench-query: checkout ui plugins ## measure SQL against plain DataFusion and DuckDB on the same files, and renew docs/BENCHMARKS-QUERY.md
+	cargo build --release --workspace --bins --example bench_query
+	e2e/bench_query.sh
+
 .PHONY: soak
 soak: checkout setup ui plugins ## long kill and fault runs
 	LAKEBOX_SOAK=1 e2e/run-all.sh e2e

@@ -30,6 +30,8 @@ before(async () => {
   const silver = (await api('/tables')).filter((each) => each.layer === 'silver').sort((a, b) => b.rows - a.rows);
   table = await api(`/tables/silver/${silver[0].name}`);
   [transform] = await api('/transforms');
+  const body = JSON.stringify({ table: `silver.${table.name}`, wait: true });
+  await api('/upkeep', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
 });
 after(() => browser?.close());
 
@@ -42,6 +44,7 @@ const PAGES = () => [
   ['table-rows', `/tables/silver/${table.name}?tab=rows`, 'Any 200 rows', table.columns[0].name],
   ['table-snapshots', `/tables/silver/${table.name}?tab=snapshots`, 'Append', 'current'],
   ['table-files', `/tables/silver/${table.name}?tab=files`, 'on average', '.parquet'],
+  ['table-upkeep', `/tables/silver/${table.name}?tab=upkeep`, 'each byte was written', 'Files rewritten'],
   ['table-lineage', `/tables/silver/${table.name}?tab=lineage`, table.upstream[0], table.downstream[0]],
   ['table-properties', `/tables/silver/${table.name}?tab=properties`, table.location, '.metadata.json'],
   ['pipelines', '/pipelines', pipeline.name, 'Streaming'],

@@ -67,6 +67,16 @@ impl Project {
         self.flight
     }
 
+    /// Adds a setting to the server section, as one line of YAML.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn in_server(&mut self, setting: &str) -> Result<()> {
+        let file = self.dir.path().join("lakebox.yaml");
+        let text = std::fs::read_to_string(&file)?.replacen("server: { ", &format!("server: {{ {setting}, "), 1);
+        Ok(std::fs::write(file, text)?)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -251,6 +261,18 @@ impl Lakebox {
         let (status, body) = (answer.status(), answer.text().await?);
         ensure!(status.is_success(), "GET {path}: {status}: {body}");
         Ok(body)
+    }
+
+    /// Asks for all upkeep of all tables and waits until it is done.
+    ///
+    /// # Errors
+    /// When the answer is not a success.
+    pub async fn upkeep(&self) -> Result<serde_json::Value> {
+        let body = serde_json::json!({"wait": true});
+        let answer = self.client.post(format!("{}/api/v1/upkeep", self.http)).json(&body).send().await?;
+        let (status, body) = (answer.status(), answer.text().await?);
+        ensure!(status.is_success(), "POST /api/v1/upkeep: {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
     }
 
     /// A POST of the API without a body.

@@ -106,7 +106,25 @@ async fn kills(major: u32, seed: u64) -> Result<()> {
         same_rows(&db, &lakebox, table, order, columns).await?;
     }
     each_change_once(&lakebox).await?;
+    upkept(&lakebox).await?;
+    for (table, order, columns) in TABLES {
+        same_rows(&db, &lakebox, table, order, columns).await?;
+    }
+    each_change_once(&lakebox).await?;
     lakebox.terminate().await
+}
+
+/// Upkeep worked through all of it, and brings every table into shape now.
+async fn upkept(lakebox: &Lakebox) -> Result<()> {
+    let rewrites =
+        lakebox.sql("select count(*) from system.upkeep where step = 'rewrite' and error is null and files_before > 0").await?;
+    ensure!(rewrites[0][0].as_i64() > Some(0), "no file was rewritten: {rewrites:?}");
+    lakebox.upkeep().await?;
+    let files = lakebox
+        .sql("select table_schema, table_name, files, deleted_rows from system.tables where files > 3 or deleted_rows > 0")
+        .await?;
+    ensure!(files.is_empty(), "upkeep left much to be done: {files:?}");
+    Ok(())
 }
 
 /// Asks for the four sums again and again; they must be equal in every answer. Returns how many answers there were.
@@ -130,12 +148,19 @@ async fn watch_sums(lakebox: &Lakebox, life: Duration) -> Result<u64> {
         }
         Ok(())
     };
+    // Files are rewritten all the while, so that kills fall into every step of it.
+    let upkeep = async {
+        while !stop.load(Ordering::Relaxed) {
+            let _ = tokio::time::timeout(Duration::from_millis(500), lakebox.upkeep()).await;
+        }
+        Ok(())
+    };
     let timer = async {
         tokio::time::sleep(life).await;
         stop.store(true, Ordering::Relaxed);
         Ok(())
     };
-    tokio::try_join!(watch, timer)?;
+    tokio::try_join!(watch, upkeep, timer)?;
     Ok(answers.into_inner())
 }
 

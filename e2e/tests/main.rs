@@ -7,6 +7,8 @@ mod dbt;
 mod drivers;
 mod hostile;
 mod kill;
+mod matrix;
 mod readers;
 mod refusals;
+mod rest;
 mod storage;

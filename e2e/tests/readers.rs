@@ -60,7 +60,7 @@ async fn duckdb_and_pyiceberg_read_the_same_rows() -> Result<()> {
 }
 
 /// Waits until everything that the source has committed is durable in the lake.
-async fn settled(lakebox: &Lakebox, db: &tokio_postgres::Client) -> Result<()> {
+pub(crate) async fn settled(lakebox: &Lakebox, db: &tokio_postgres::Client) -> Result<()> {
     let end: String = db.query_one("select pg_current_wal_lsn()::text", &[]).await?.get(0);
     let end = lsn(&end)?;
     db.batch_execute("select pg_logical_emit_message(true, 'settle', '')").await?;

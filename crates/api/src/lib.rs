@@ -8,9 +8,11 @@ mod overview;
 mod problem;
 mod sql;
 mod tables;
+mod upkeep;
 
 pub use flow::*;
 pub use overview::*;
 pub use problem::*;
 pub use sql::*;
 pub use tables::*;
+pub use upkeep::*;

@@ -18,6 +18,41 @@ pub struct SqlRequest {
     /// Cancels the query after this time; never more than the server's own limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Only plans it: the answer has the columns, no rows, and `estimate`. Always JSON.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// What a statement would read at most: bounds of files are used, those of row groups and pages are only known once it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SqlEstimate {
+    /// Files that have to be looked at.
+    pub files: u64,
+    /// Files of the tables that are named.
+    pub files_total: u64,
+    /// Bytes of the needed columns in these files.
+    pub bytes: u64,
+    /// Bytes of all files of these tables.
+    pub bytes_total: u64,
+    /// What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+    pub cost_usd: f64,
+    /// The same per scan; a table that is named twice has two.
+    pub scans: Vec<SqlScan>,
+}
+
+/// What a statement would read of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SqlScan {
+    /// The table, as `layer.name`.
+    pub table: String,
+    /// Files that have to be looked at.
+    pub files: u64,
+    /// Files of the table.
+    pub files_total: u64,
+    /// Bytes of the needed columns in these files.
+    pub bytes: u64,
+    /// Bytes of all files of the table.
+    pub bytes_total: u64,
 }
 
 /// A result column.
@@ -49,11 +84,17 @@ pub struct SqlResponse {
     pub elapsed_ms: f64,
     /// Bytes of data files that were read.
     pub bytes_scanned: u64,
-    /// The id by which it could be cancelled.
+    /// What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+    #[serde(default)]
+    pub cost_usd: f64,
+    /// The id by which it could be cancelled; empty for a dry run.
     pub query_id: String,
     /// Up to which cursor each source was seen.
     #[serde(default)]
     pub as_of: Vec<AsOf>,
+    /// What it would read: dry runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<SqlEstimate>,
 }
 
 /// How far a query saw one source.
@@ -87,6 +128,9 @@ pub struct QueryRun {
     pub rows: u64,
     /// Bytes read.
     pub bytes_scanned: u64,
+    /// What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+    #[serde(default)]
+    pub cost_usd: f64,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -104,7 +148,7 @@ pub struct SchemaTree {
 /// A table the editor knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SchemaTable {
-    /// `bronze`, `silver`, `gold` or `system`.
+    /// `bronze`, `silver`, `gold`, a namespace of one's own, or `system`.
     pub layer: String,
     /// The name.
     pub name: String,

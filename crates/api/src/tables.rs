@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 /// A table in the list (`GET /api/v1/tables`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TableSummary {
-    /// `bronze`, `silver` or `gold`.
+    /// `bronze`, `silver`, `gold` or a namespace of one's own.
     pub layer: String,
     /// The name inside the layer.
     pub name: String,

@@ -1,4 +1,4 @@
-//! Everything lakebox remembers: table pointers, source cursors, what pipelines are meant to do, model runs, saved queries, schemas and views, settings.
+//! Everything lakebox remembers: table pointers, source cursors, what pipelines are meant to do, model runs, namespaces and views, saved queries, settings.
 //!
 //! The heart is [`Catalog::commit`]: one database transaction moves any number of table pointers and a source's cursor, each by
 //! compare-and-set, and is durable when it returns. The catalog is SQLite in a file, or PostgreSQL where several processes share it.
@@ -13,12 +13,15 @@ mod database;
 mod error;
 mod model_runs;
 mod model_states;
+mod namespaces;
 mod objects;
 mod open;
 mod pipelines;
 mod saved_queries;
 mod settings;
 mod tables;
+mod upkeep_runs;
+mod views;
 
 pub use catalog::{Catalog, Snapshot};
 pub use claim::Claim;
@@ -27,7 +30,10 @@ pub use cursors::StoredCursor;
 pub use error::{Error, Kind, Moved};
 pub use model_runs::{ModelRun, RunEnd, RunState};
 pub use model_states::ModelState;
-pub use objects::{ObjectChange, ViewRecord};
+pub use namespaces::{NamespaceDrop, NamespaceRecord, Properties};
+pub use objects::{ObjectChange, ViewSwap};
 pub use pipelines::{Desired, PipelineRecord};
 pub use saved_queries::SavedQuery;
 pub use tables::TableRecord;
+pub use upkeep_runs::{UpkeepRun, UpkeepTotals};
+pub use views::ViewRecord;

@@ -1,61 +1,41 @@
-//! What SQL makes beside tables: schemas and views.
+//! What changes together with tables: namespaces and views.
 
 use crate::{
     Catalog, Commit, Error, Kind, Moved,
-    database::{Row, Tx, sql},
+    database::{Tx, sql},
+    views::swap_statement,
 };
 use model::{LakeTable, Layer};
 
-const DOING: &str = "changing schemas and views";
+const DOING: &str = "changing namespaces and views";
 
-/// A view as it is kept.
+/// One view's pointer, compared and set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ViewRecord {
-    /// Its schema and name, which no table has.
+pub struct ViewSwap {
+    /// Which view.
     pub view: LakeTable,
-    /// The statement that it stands for, as written.
-    pub definition: String,
-    /// The columns that it had when it was made, as an Arrow IPC stream in hexadecimal digits.
-    pub columns_ipc: String,
+    /// The metadata file it must point to now; `None`: it must not exist.
+    pub expected: Option<String>,
+    /// The metadata file it shall point to; `None`: it is dropped.
+    pub new: Option<String>,
 }
 
-/// One change to the schemas and views, each checked against what is there.
+/// One change to the namespaces and views, each checked against what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectChange {
-    /// A schema that is not there yet is made.
-    AddSchema(String),
-    /// A schema that is there goes.
-    RemoveSchema(String),
-    /// A view that is not there yet is made.
-    AddView(ViewRecord),
-    /// A view that is there gets another statement.
-    SetView(ViewRecord),
-    /// A view that is there goes.
-    RemoveView(LakeTable),
+    /// A namespace that is not there yet is made.
+    AddNamespace(Layer),
+    /// A namespace that is there and holds nothing goes.
+    RemoveNamespace(Layer),
+    /// A view's pointer moves.
+    SwapView(ViewSwap),
 }
 
 impl Catalog {
-    /// The names of the schemas that users made, sorted.
+    /// As [`Catalog::commit`], and then changes namespaces and views, in this order, in the same transaction.
     ///
     /// # Errors
-    /// Where the catalog can't be read.
-    pub async fn schemas(&self) -> Result<Vec<String>, Error> {
-        self.db.read("reading schemas", sql("select name from schemas order by name"), |row| row.text(0)).await
-    }
-
-    /// Every view, ordered by schema and name.
-    ///
-    /// # Errors
-    /// Where the catalog can't be read.
-    pub async fn views(&self) -> Result<Vec<ViewRecord>, Error> {
-        let select = sql("select layer, name, definition, columns_ipc from views order by layer, name");
-        self.db.read("reading views", select, record).await
-    }
-
-    /// As [`Catalog::commit`], and changes schemas and views in the same transaction.
-    ///
-    /// # Errors
-    /// As [`Catalog::commit`]; `Conflict` also where a schema or view is not as a change expects it.
+    /// As [`Catalog::commit`]; `Conflict` also where a namespace or view is not as a change expects it.
     pub async fn commit_with(&self, commit: Commit, objects: &[ObjectChange]) -> Result<(), Error> {
         let now_us = self.now_us();
         let mut tx = self.begin_commit(commit).await?;
@@ -66,45 +46,24 @@ impl Catalog {
     }
 }
 
-fn record(row: &Row) -> Result<ViewRecord, sqlx::Error> {
-    let layer: Layer = row.text(0)?.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))?;
-    Ok(ViewRecord { view: LakeTable::new(layer, row.text(1)?), definition: row.text(2)?, columns_ipc: row.text(3)? })
-}
-
 async fn apply(tx: &mut Tx, change: &ObjectChange, now_us: i64) -> Result<(), Error> {
-    let statement = match change {
-        ObjectChange::AddSchema(name) => {
-            sql("insert into schemas (name, created_us) values ($1, $2) on conflict do nothing").text(&**name).int(now_us)
+    let (statement, conflict) = match change {
+        ObjectChange::AddNamespace(layer) => {
+            let insert = sql("insert into lake_namespaces (name, properties_json, created_us, updated_us) values ($1, '{}', $2, $2) \
+                 on conflict do nothing");
+            let message = format!("the schema {layer} was made by another writer meanwhile");
+            (insert.text(layer.as_str()).int(now_us), Error::new(Kind::Conflict, message))
         }
-        ObjectChange::RemoveSchema(name) => sql("delete from schemas where name = $1").text(&**name),
-        ObjectChange::AddView(view) => sql("insert into views (layer, name, definition, columns_ipc, created_us, updated_us) \
-             values ($1, $2, $3, $4, $5, $5) on conflict do nothing")
-        .text(view.view.layer.as_str())
-        .text(&*view.view.name)
-        .text(&*view.definition)
-        .text(&*view.columns_ipc)
-        .int(now_us),
-        ObjectChange::SetView(view) => {
-            sql("update views set definition = $1, columns_ipc = $2, updated_us = $3 where layer = $4 and name = $5")
-                .text(&*view.definition)
-                .text(&*view.columns_ipc)
-                .int(now_us)
-                .text(view.view.layer.as_str())
-                .text(&*view.view.name)
+        ObjectChange::RemoveNamespace(layer) => {
+            let delete = sql("delete from lake_namespaces where name = $1 \
+                 and not exists (select 1 from lake_tables where layer = $1) and not exists (select 1 from lake_views where layer = $1)");
+            let message = format!("the schema {layer} was dropped by another writer meanwhile, or holds something now");
+            (delete.text(layer.as_str()), Error::new(Kind::Conflict, message))
         }
-        ObjectChange::RemoveView(view) => {
-            sql("delete from views where layer = $1 and name = $2").text(view.layer.as_str()).text(&*view.name)
+        ObjectChange::SwapView(ViewSwap { view, expected, new }) => {
+            let Some(statement) = swap_statement(view, expected.as_deref(), new.as_deref(), now_us) else { return Ok(()) };
+            (statement, Error::conflict(Moved::Table { table: view.clone(), expected: expected.clone(), found: None }))
         }
     };
-    if tx.write(DOING, statement).await? == 1 {
-        return Ok(());
-    }
-    Err(match change {
-        ObjectChange::AddView(ViewRecord { view, .. })
-        | ObjectChange::SetView(ViewRecord { view, .. })
-        | ObjectChange::RemoveView(view) => Error::conflict(Moved::Table { table: view.clone(), expected: None, found: None }),
-        ObjectChange::AddSchema(name) | ObjectChange::RemoveSchema(name) => {
-            Error::new(Kind::Conflict, format!("the schema {name} was made or dropped by another writer meanwhile"))
-        }
-    })
+    if tx.write(DOING, statement).await? == 1 { Ok(()) } else { Err(conflict) }
 }

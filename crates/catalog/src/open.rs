@@ -27,9 +27,10 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 const SCHEMA: &str = "lakebox";
 
 /// Every migration, oldest first. A text that has been released never changes: databases remember its checksum.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
-    (2, "schemas and views", include_str!("../migrations/0002_schemas_and_views.sql")),
+    (2, "namespaces", include_str!("../migrations/0002_namespaces.sql")),
+    (3, "upkeep", include_str!("../migrations/0003_upkeep.sql")),
 ];
 
 /// The file of an SQLite catalog; `None` for one in memory and for PostgreSQL.
@@ -82,9 +83,12 @@ async fn open_sqlite(file: Option<PathBuf>) -> Result<Database, Error> {
     let doing = "opening it";
     let writer = pool(1).min_connections(1).connect_with(options.clone()).await.map_err(|e| from_driver(&place, doing, e))?;
     let mut migrated = migrator().run(&writer).await;
-    if matches!(migrated, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))) {
-        // SQLite has no lock for migrations: another process may have made the same tables just now. Then this finds them made.
-        migrated = migrator().run(&writer).await;
+    for _ in MIGRATIONS {
+        if matches!(migrated, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))) {
+            // SQLite has no lock for migrations: another process may have made the same tables just now. Then this finds them made. The next
+            // migration may meet the same.
+            migrated = migrator().run(&writer).await;
+        }
     }
     migrated.map_err(|e| from_migration(&place, e))?;
     let readers = match &file {

@@ -4,6 +4,7 @@
 
 mod commits;
 mod failures;
+mod namespaces;
 mod places;
 mod records;
 
@@ -44,12 +45,15 @@ on_both! {
     commits::a_commit_dropped_anywhere_is_whole_or_absent,
     commits::a_cursor_stored_apart_from_its_tables_is_caught,
     commits::a_table_named_twice_is_refused,
+    namespaces::a_namespace_is_made_once_and_dropped_when_it_holds_nothing,
+    namespaces::properties_change_in_one_step,
+    namespaces::a_view_moves_only_from_where_it_was_expected,
     records::pipelines_run_unless_somebody_paused_them,
     records::runs_are_kept_newest_first_and_pruned,
     records::runs_of_a_dead_process_become_failed,
     records::model_states_are_replaced_whole,
     records::saved_queries_can_be_made_changed_and_removed,
-    records::schemas_and_views_change_with_tables_or_not_at_all,
+    records::namespaces_and_views_change_with_tables_or_not_at_all,
     records::settings_hold_any_json,
     records::everything_is_there_after_opening_again,
     records::many_may_open_at_once,

@@ -142,13 +142,12 @@ pub async fn a_claim_keeps_others_out_until_it_is_dropped(url: &str) {
     }
 }
 
-pub async fn schemas_and_views_change_with_tables_or_not_at_all(url: &str) {
-    use catalog::{Commit, ObjectChange, PointerSwap, ViewRecord};
+pub async fn namespaces_and_views_change_with_tables_or_not_at_all(url: &str) {
+    use catalog::{Commit, ObjectChange, PointerSwap, ViewSwap};
     let catalog = open(url).await;
-    let view = |name: &str, definition: &str| ViewRecord {
-        view: format!("analytics.{name}").parse().unwrap(),
-        definition: definition.to_owned(),
-        columns_ipc: "00ff".to_owned(),
+    let view = |name: &str, expected: Option<&str>, new: Option<&str>| {
+        let (expected, new) = (expected.map(str::to_owned), new.map(str::to_owned));
+        ObjectChange::SwapView(ViewSwap { view: format!("analytics.{name}").parse().unwrap(), expected, new })
     };
     let table = |name: &str, expected: Option<&str>, new: Option<&str>| PointerSwap {
         table: format!("analytics.{name}").parse().unwrap(),
@@ -156,34 +155,38 @@ pub async fn schemas_and_views_change_with_tables_or_not_at_all(url: &str) {
         new: new.map(str::to_owned),
         writer: Some("sql".to_owned()),
     };
-    let made = [ObjectChange::AddSchema("analytics".to_owned()), ObjectChange::AddView(view("v", "select 1"))];
+    let views = async || {
+        let all = catalog.all_views().await.unwrap();
+        all.into_iter().map(|v| format!("{}={}", v.view, v.metadata_location)).collect::<Vec<_>>()
+    };
+    let (analytics, other) = ("analytics".parse().unwrap(), "other".parse().unwrap());
+    let made = [ObjectChange::AddNamespace(analytics), view("v", None, Some("a"))];
     let commit = Commit { swaps: vec![table("t", None, Some("one.json"))], cursor: None };
     catalog.commit_with(commit, &made).await.unwrap();
-    assert_eq!(catalog.schemas().await.unwrap(), ["analytics"]);
-    assert_eq!(catalog.views().await.unwrap(), [view("v", "select 1")]);
+    assert_eq!(catalog.namespaces().await.unwrap()[0].layer, analytics);
+    assert_eq!(views().await, ["analytics.v=a"]);
 
     // One thing that is not as expected keeps everything as it was.
     for refused in [
-        ObjectChange::AddSchema("analytics".to_owned()),
-        ObjectChange::RemoveSchema("other".to_owned()),
-        ObjectChange::AddView(view("v", "select 2")),
-        ObjectChange::SetView(view("w", "select 2")),
-        ObjectChange::RemoveView(view("w", "").view),
+        ObjectChange::AddNamespace(analytics),
+        ObjectChange::RemoveNamespace(other),
+        ObjectChange::RemoveNamespace(analytics),
+        view("v", None, Some("b")),
+        view("v", Some("b"), Some("c")),
+        view("v", Some("b"), None),
+        view("w", Some("a"), Some("b")),
     ] {
         let commit = Commit { swaps: vec![table("t", Some("one.json"), Some("two.json"))], cursor: None };
-        let error = catalog.commit_with(commit, &[ObjectChange::AddView(view("x", "select 3")), refused]).await.unwrap_err();
+        let error = catalog.commit_with(commit, &[view("x", None, Some("c")), refused]).await.unwrap_err();
         assert_eq!(error.kind, Kind::Conflict, "{error}");
     }
-    assert_eq!(catalog.views().await.unwrap().len(), 1);
+    assert_eq!(views().await, ["analytics.v=a"]);
     assert_eq!(catalog.tables().await.unwrap()[0].metadata_location, "one.json");
 
-    let last = [
-        ObjectChange::SetView(view("v", "select 4")),
-        ObjectChange::AddView(view("w", "select 5")),
-        ObjectChange::RemoveSchema("analytics".to_owned()),
-    ];
-    catalog.commit_with(Commit::default(), &last).await.unwrap();
-    catalog.commit_with(Commit::default(), &[ObjectChange::RemoveView(view("w", "").view)]).await.unwrap();
-    assert_eq!(catalog.views().await.unwrap(), [view("v", "select 4")]);
-    assert!(catalog.schemas().await.unwrap().is_empty());
+    catalog.commit_with(Commit::default(), &[view("v", Some("a"), Some("d")), view("w", None, Some("e"))]).await.unwrap();
+    assert_eq!(views().await, ["analytics.v=d", "analytics.w=e"]);
+    let last = [view("v", Some("d"), None), view("w", Some("e"), None), ObjectChange::RemoveNamespace(analytics)];
+    let commit = Commit { swaps: vec![table("t", Some("one.json"), None)], cursor: None };
+    catalog.commit_with(commit, &last).await.unwrap();
+    assert!(views().await.is_empty() && catalog.namespaces().await.unwrap().is_empty());
 }

@@ -18,15 +18,23 @@ pub enum Kind {
     Corrupt,
     /// A table, column or type that the lake can't hold.
     Schema,
-    /// No such table.
+    /// No such table, view or namespace.
     NotFound,
+    /// The name is taken.
+    Exists,
+    /// A namespace that still holds tables or views.
+    NotEmpty,
+    /// A request that can't be carried out as it is put.
+    Invalid,
+    /// A change to a table that belongs to somebody else: a pipeline or a model.
+    Owned,
     /// A broken invariant of ours.
     Bug,
 }
 
 impl Kind {
     /// Every kind, for tests that walk them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Misconfigured,
         Self::InUse,
         Self::Storage,
@@ -35,13 +43,19 @@ impl Kind {
         Self::Corrupt,
         Self::Schema,
         Self::NotFound,
+        Self::Exists,
+        Self::NotEmpty,
+        Self::Invalid,
+        Self::Owned,
         Self::Bug,
     ];
 
     /// Who can mend it.
     pub const fn fault(self) -> Fault {
         match self {
-            Self::Misconfigured | Self::NotFound | Self::Schema => Fault::User,
+            Self::Misconfigured | Self::NotFound | Self::Exists | Self::NotEmpty | Self::Invalid | Self::Owned | Self::Schema => {
+                Fault::User
+            }
             Self::Bug => Fault::Us,
             Self::InUse | Self::Storage | Self::Catalog | Self::Conflict | Self::Corrupt => Fault::Outside,
         }
@@ -56,7 +70,7 @@ impl Kind {
             Self::Catalog => pipeline::Kind::Unreachable,
             Self::Conflict => pipeline::Kind::Conflict,
             Self::Corrupt => pipeline::Kind::Corrupt,
-            Self::Schema | Self::NotFound => pipeline::Kind::Table,
+            Self::Schema | Self::NotFound | Self::Exists | Self::NotEmpty | Self::Invalid | Self::Owned => pipeline::Kind::Table,
             Self::Bug => pipeline::Kind::Bug,
         }
     }
@@ -73,7 +87,7 @@ pub struct Error {
     /// What the operator can do.
     pub hint: Option<Cow<'static, str>>,
     /// The table it is about, where it is about one.
-    pub table: Option<LakeTable>,
+    pub table: Option<Box<LakeTable>>,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -95,7 +109,7 @@ impl Error {
     /// Adds the table it is about.
     #[must_use]
     pub fn with_table(mut self, table: &LakeTable) -> Self {
-        self.table = Some(table.clone());
+        self.table = Some(Box::new(table.clone()));
         self
     }
 

@@ -1,8 +1,9 @@
 use crate::{
-    Error, LakeView, SqlView, TableChange, TableInfo, TableState, TableView, Tables,
+    Error, LakeView, TableChange, TableInfo, TableState, TableView, Tables,
+    objects::Changes,
     store::{Store, StoreCounts, WarehouseLock},
 };
-use catalog::{Catalog, CursorSwap, ObjectChange};
+use catalog::{Catalog, CursorSwap, ObjectChange, ViewSwap};
 use model::{Cursor, LakeTable};
 use object_store::ObjectStore;
 use parking_lot::{Mutex, RwLock};
@@ -10,7 +11,10 @@ use runtime::SharedClock;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::broadcast;
 
@@ -44,6 +48,8 @@ pub struct Committed {
 pub struct LakeStats {
     /// Requests to the object store since the process began.
     pub requests: StoreCounts,
+    /// Of the bytes written, those of files that upkeep wrote in place of others.
+    pub rewritten_bytes: u64,
     /// Live files, data and deletes, each counted once.
     pub files: u64,
     /// Bytes of these files.
@@ -65,7 +71,11 @@ struct Inner {
     committed: broadcast::Sender<Committed>,
     /// Durable, but not in the view yet: listeners look at the view, so they are told once it shows the commit.
     unannounced: Mutex<Vec<Committed>>,
+    /// Held while something outside gets, changes or loses its name.
+    names: tokio::sync::Mutex<()>,
     clock: SharedClock,
+    /// Bytes that upkeep wrote since the process began.
+    rewritten: AtomicU64,
     _lock: WarehouseLock,
 }
 
@@ -87,22 +97,26 @@ impl Lake {
         let lock = WarehouseLock::take(&store)?;
         let tables = Tables::open(store, catalog, Arc::clone(&clock)).await?;
         let cursors = tables.catalog().cursors().await?;
-        let views = tables.catalog().views().await?;
-        let views = views.into_iter().map(SqlView::from_record).collect::<Result<Vec<_>, _>>()?;
+        let views = Self::read_views(tables.store(), tables.catalog()).await?;
+        let namespaces = tables.catalog().namespaces().await?;
         let view = LakeView {
             tables: tables.all().into_iter().map(|s| (s.table().clone(), Arc::clone(s.view()))).collect(),
             sources: cursors.into_iter().map(|(source, stored)| (source, stored.cursor)).collect(),
             views: views.into_iter().map(|v| (v.view.clone(), Arc::new(v))).collect(),
-            schemas: tables.catalog().schemas().await?.into_iter().collect(),
+            schemas: namespaces.into_iter().map(|n| n.layer).filter(|layer| !layer.is_kept()).collect(),
         };
+        let view = Arc::new(view);
+        tables.pins().watch(&view);
         let (committed, _) = broadcast::channel(ANNOUNCED_MOST);
         Ok(Self {
             inner: Arc::new(Inner {
                 tables,
-                view: RwLock::new(Arc::new(view)),
+                view: RwLock::new(view),
                 committed,
                 unannounced: Mutex::default(),
+                names: tokio::sync::Mutex::default(),
                 clock,
+                rewritten: AtomicU64::new(0),
                 _lock: lock,
             }),
         })
@@ -116,6 +130,15 @@ impl Lake {
     /// The object store, rooted at the warehouse: paths in views are relative to it. Requests are counted.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
         self.inner.tables.store().objects()
+    }
+
+    pub(crate) fn note_rewritten(&self, bytes: u64) {
+        self.inner.rewritten.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The lock of names of tables, views and namespaces.
+    pub(crate) fn names(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.names
     }
 
     pub(crate) fn clock(&self) -> &SharedClock {
@@ -160,8 +183,35 @@ impl Lake {
             next.sources.insert(source.to_owned(), cursor.clone());
         }
         *view = Arc::new(next);
+        self.inner.tables.pins().watch(&view);
         drop(view);
         self.announce(source.map(|(name, _)| name), &published);
+    }
+
+    /// Swaps what queries see of a table that no sink keeps; a sink shows its tables itself, with rows that are not committed.
+    pub(crate) fn publish_unless_kept(&self, state: &TableState) {
+        let mut view = self.inner.view.write();
+        if state.writer().is_some_and(|writer| self.inner.tables.moves().is_present(writer)) {
+            return;
+        }
+        let mut next = LakeView::clone(&view);
+        next.tables.insert(state.table().clone(), Arc::clone(state.view()));
+        *view = Arc::new(next);
+        self.inner.tables.pins().watch(&view);
+    }
+
+    /// Swaps tables that an outside engine committed to into what queries see, takes those that are `gone` out, and tells listeners.
+    pub(crate) fn show(&self, changed: Vec<Arc<TableView>>, gone: &[LakeTable]) {
+        let tables: Vec<LakeTable> = changed.iter().map(|t| &t.table).chain(gone).cloned().collect();
+        if tables.is_empty() {
+            return;
+        }
+        self.change_view(|next| {
+            next.tables.retain(|name, _| !gone.contains(name));
+            next.tables.extend(changed.into_iter().map(|t| (t.table.clone(), t)));
+        });
+        // Nobody listening is no error.
+        let _ = self.inner.committed.send(Committed { tables, source: None, at_us: self.inner.clock.now_us() });
     }
 
     /// Tells listeners of the commits that the view shows now: those of this source, or those of these tables where no source wrote them.
@@ -183,48 +233,52 @@ impl Lake {
     /// As [`Tables::drop_table`].
     pub async fn drop_table(&self, table: &LakeTable) -> Result<(), Error> {
         self.inner.tables.drop_table(table).await?;
-        let mut view = self.inner.view.write();
-        let mut next = LakeView::clone(&view);
-        next.tables.remove(table);
-        *view = Arc::new(next);
+        self.change_view(|next| drop(next.tables.remove(table)));
         Ok(())
     }
 
-    /// Makes the end of an [`ObjectTransaction`] durable, then visible.
-    pub(crate) async fn commit_objects(
-        &self,
-        swaps: Vec<(LakeTable, Option<String>, Option<Arc<TableState>>)>,
-        objects: Vec<ObjectChange>,
-    ) -> Result<(), Error> {
-        self.inner.tables.commit_objects(swaps.clone(), &objects).await?;
-        let views = objects.iter().map(|change| match change {
-            ObjectChange::AddView(record) | ObjectChange::SetView(record) => SqlView::from_record(record.clone()).map(Some),
-            _ => Ok(None),
+    /// Makes the end of an [`crate::ObjectTransaction`] durable, then visible. The caller holds the lock of names.
+    pub(crate) async fn commit_objects(&self, changes: Changes) -> Result<(), Error> {
+        let Changes { tables, views, made, dropped } = changes;
+        let swaps = views.iter().map(|(view, expected, new)| {
+            let new = new.as_ref().and_then(|v| v.metadata_location.clone());
+            ObjectChange::SwapView(ViewSwap { view: view.clone(), expected: expected.clone(), new })
         });
-        let views = views.collect::<Result<Vec<_>, _>>()?;
-        let moved = swaps.iter().map(|(name, ..)| name.clone()).collect();
-        let mut view = self.inner.view.write();
-        let mut next = LakeView::clone(&view);
-        for (name, _, state) in swaps {
-            match state {
-                Some(state) => drop(next.tables.insert(name, Arc::clone(state.view()))),
-                None => drop(next.tables.remove(&name)),
+        let objects = made.iter().map(|layer| ObjectChange::AddNamespace(*layer)).chain(swaps);
+        let objects: Vec<_> = objects.chain(dropped.iter().map(|layer| ObjectChange::RemoveNamespace(*layer))).collect();
+        let moved: Vec<LakeTable> = tables.iter().map(|(name, ..)| name.clone()).collect();
+        // Held until it is shown, so that a later commit can't be shown before.
+        let _writers = self.inner.tables.lock(&moved).await?;
+        self.inner.tables.clear_doubt(&moved).await?;
+        self.inner.tables.commit_objects(tables.clone(), &objects).await?;
+        self.change_view(|next| {
+            for (name, _, state) in tables {
+                match state {
+                    Some(state) => drop(next.tables.insert(name, Arc::clone(state.view()))),
+                    None => drop(next.tables.remove(&name)),
+                }
             }
-        }
-        for (change, made) in objects.into_iter().zip(views) {
-            match (change, made) {
-                (_, Some(made)) => drop(next.views.insert(made.view.clone(), Arc::new(made))),
-                (ObjectChange::RemoveView(name), _) => drop(next.views.remove(&name)),
-                (ObjectChange::AddSchema(name), _) => drop(next.schemas.insert(name)),
-                (ObjectChange::RemoveSchema(name), _) => drop(next.schemas.remove(&name)),
-                (ObjectChange::AddView(_) | ObjectChange::SetView(_), None) => {}
+            for (name, _, view) in views {
+                match view {
+                    Some(view) => drop(next.views.insert(name, view)),
+                    None => drop(next.views.remove(&name)),
+                }
             }
-        }
-        *view = Arc::new(next);
-        drop(view);
+            next.schemas.extend(made);
+            next.schemas.retain(|layer| !dropped.contains(layer));
+        });
         // Nobody listening is no error.
         let _ = self.inner.committed.send(Committed { tables: moved, source: None, at_us: self.inner.clock.now_us() });
         Ok(())
+    }
+
+    /// Swaps what queries see for what `change` makes of it.
+    pub(crate) fn change_view(&self, change: impl FnOnce(&mut LakeView)) {
+        let mut view = self.inner.view.write();
+        let mut next = LakeView::clone(&view);
+        change(&mut next);
+        *view = Arc::new(next);
+        self.inner.tables.pins().watch(&view);
     }
 
     /// What API and system tables show of a table.
@@ -241,6 +295,13 @@ impl Lake {
             sizes.extend(state.parts.deletes.iter().map(|d| (d.entry.file_path(), d.entry.file_size_in_bytes())));
         }
         let requests = self.inner.tables.store().counts();
-        LakeStats { requests, files: sizes.len() as u64, bytes: sizes.values().sum(), tables: states.len() as u64 }
+        let rewritten_bytes = self.inner.rewritten.load(Ordering::Relaxed);
+        LakeStats {
+            requests,
+            rewritten_bytes,
+            files: sizes.len() as u64,
+            bytes: sizes.values().sum(),
+            tables: states.len() as u64,
+        }
     }
 }

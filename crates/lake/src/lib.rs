@@ -7,21 +7,29 @@ mod error;
 pub mod index;
 mod lake;
 mod objects;
+mod outside;
 mod replace;
 mod sink;
+mod sql_view;
 mod store;
 mod table;
+mod upkeep;
 mod view;
 
 pub use commit::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange, Tables};
 pub use error::{Error, Kind};
 pub use lake::{Committed, Lake, LakeSettings, LakeStats};
-pub use objects::{ObjectTransaction, SQL_WRITER, SqlView};
+pub use objects::{ObjectTransaction, SQL_WRITER};
+pub use outside::{
+    CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
+};
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
 pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};
+pub use sql_view::{DIALECT, SqlView};
 pub use store::{FileSink, Store, StoreCounts};
 pub use table::{
-    DataFileWriter, Evolution, FIELD_ID, FileInfo, SnapshotInfo, TableInfo, TableSpec, TableState, WriterOptions, WrittenFile,
-    evolve, field_id, new_data_path, with_field_id,
+    DataFileWriter, Evolution, FIELD_ID, FileInfo, HistoryPoint, ManifestPoint, RefPoint, SnapshotInfo, SnapshotPoint, TableInfo,
+    TableSpec, TableState, WriterOptions, WrittenFile, evolve, field_id, new_data_path, with_field_id,
 };
+pub use upkeep::{Clustering, Done, LAYOUT, Orphans, Policy, Retention, SNAPSHOTS_KEPT_MOST, Step, Thresholds};
 pub use view::{ColumnStats, HotBatch, LakeView, TableView, ViewFile};

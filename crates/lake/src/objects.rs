@@ -1,50 +1,13 @@
 //! What SQL makes: schemas, views, and tables that no pipeline or model writes. Changes are gathered in a transaction and take effect together.
 
-use crate::{Error, Kind, Lake, LakeView, ReplaceOptions, SendableBatches, TableChange, TableState};
-use arrow::{
-    datatypes::SchemaRef,
-    ipc::{reader::StreamReader, writer::StreamWriter},
+use crate::{
+    Error, Kind, Lake, LakeView, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, WrittenFile, store::Held,
 };
-use catalog::{ObjectChange, ViewRecord};
-use model::LakeTable;
+use model::{LakeTable, Layer};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The writer that the catalog records for tables that SQL made.
 pub const SQL_WRITER: &str = "sql";
-
-/// A view: a statement with a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SqlView {
-    /// Its schema and name.
-    pub view: LakeTable,
-    /// The statement, as written.
-    pub definition: String,
-    /// The columns that it had when it was made.
-    pub schema: SchemaRef,
-}
-
-impl SqlView {
-    pub(crate) fn from_record(record: ViewRecord) -> Result<Self, Error> {
-        let schema = schema_from_hex(&record.columns_ipc)
-            .ok_or_else(|| Error::new(Kind::Corrupt, format!("the columns of view {} can't be read", record.view)))?;
-        Ok(Self { view: record.view, definition: record.definition, schema })
-    }
-
-    fn record(&self) -> Result<ViewRecord, Error> {
-        let mut bytes = Vec::new();
-        StreamWriter::try_new(&mut bytes, &self.schema)
-            .and_then(|mut writer| writer.finish())
-            .map_err(|e| Error::bug(format!("writing the columns of view {}", self.view), e))?;
-        let columns_ipc = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        Ok(ViewRecord { view: self.view.clone(), definition: self.definition.clone(), columns_ipc })
-    }
-}
-
-fn schema_from_hex(hex: &str) -> Option<SchemaRef> {
-    let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>()?;
-    Some(StreamReader::try_new(bytes.as_slice(), None).ok()?.schema())
-}
 
 /// One name's way through a transaction.
 #[derive(Debug, Clone)]
@@ -62,7 +25,10 @@ struct Change<T> {
 pub struct ObjectTransaction {
     tables: BTreeMap<LakeTable, Change<Arc<TableState>>>,
     views: BTreeMap<LakeTable, Change<Arc<SqlView>>>,
-    schemas: BTreeMap<String, Change<()>>,
+    schemas: BTreeMap<Layer, Change<()>>,
+    /// Files that are written and that nothing names yet: upkeep leaves them alone.
+    held: Vec<Arc<Held>>,
+    written: Vec<Arc<WrittenFile>>,
 }
 
 impl ObjectTransaction {
@@ -89,10 +55,10 @@ impl ObjectTransaction {
                 None => drop(out.views.remove(name)),
             }
         }
-        for (name, change) in &self.schemas {
+        for (layer, change) in &self.schemas {
             match change.after {
-                Some(()) => drop(out.schemas.insert(name.clone())),
-                None => drop(out.schemas.remove(name)),
+                Some(()) => drop(out.schemas.insert(*layer)),
+                None => drop(out.schemas.remove(layer)),
             }
         }
         Arc::new(out)
@@ -112,21 +78,21 @@ impl ObjectTransaction {
         })
     }
 
-    fn schema(&mut self, lake: &Lake, name: &str) -> &mut Change<()> {
-        self.schemas.entry(name.to_owned()).or_insert_with(|| {
-            let now = lake.view().schemas.contains(name).then_some(());
+    fn schema(&mut self, lake: &Lake, layer: Layer) -> &mut Change<()> {
+        self.schemas.entry(layer).or_insert_with(|| {
+            let now = lake.view().schemas.contains(&layer).then_some(());
             Change { before: now, after: now }
         })
     }
 
     /// Makes a schema. The caller has seen that there is none of that name.
-    pub fn add_schema(&mut self, lake: &Lake, name: &str) {
-        self.schema(lake, name).after = Some(());
+    pub fn add_schema(&mut self, lake: &Lake, layer: Layer) {
+        self.schema(lake, layer).after = Some(());
     }
 
     /// Drops a schema, which must be empty.
-    pub fn remove_schema(&mut self, lake: &Lake, name: &str) {
-        self.schema(lake, name).after = None;
+    pub fn remove_schema(&mut self, lake: &Lake, layer: Layer) {
+        self.schema(lake, layer).after = None;
     }
 
     /// Makes a view, or gives the one of that name another statement.
@@ -184,10 +150,12 @@ impl ObjectTransaction {
         let count = written.iter().map(|f| f.rows).sum();
         let mut change = TableChange::new(table.clone());
         change.spec = Some(spec);
-        change.append = written;
+        change.append.clone_from(&written);
         change.summary = options.summary;
         change.writer = options.writer;
-        let state = lake.tables().stage(change).await?;
+        let (state, held) = lake.tables().stage(change).await?;
+        self.held.extend(held.into_iter().map(Arc::new));
+        self.written.extend(written);
         self.table(lake, &table).after = Some(state);
         Ok(count)
     }
@@ -203,8 +171,10 @@ impl ObjectTransaction {
         let written = lake.write_rows(table, rows, former.spec()).await.map_err(|e| e.with_table(table))?;
         let count = written.iter().map(|f| f.rows).sum();
         let mut change = TableChange::new(table.clone());
-        change.append = written;
-        if let Some(state) = lake.tables().stage_over(&former, change).await? {
+        change.append.clone_from(&written);
+        if let Some((state, held)) = lake.tables().stage_over(&former, change).await? {
+            self.held.extend(held.into_iter().map(Arc::new));
+            self.written.extend(written);
             self.table(lake, table).after = Some(state);
         }
         Ok(count)
@@ -215,25 +185,72 @@ impl ObjectTransaction {
     /// # Errors
     /// [`Kind::Conflict`] where another writer changed one of the names meanwhile: nothing happened then. Else why the catalog can't be written.
     pub async fn commit(self, lake: &Lake) -> Result<(), Error> {
+        let _names = lake.names().lock().await;
+        self.check_names(lake)?;
         let location = |s: &Option<Arc<TableState>>| s.as_ref().map(|s| s.metadata_location().to_owned());
         let moved = |c: &Change<Arc<TableState>>| location(&c.before) != location(&c.after);
-        let swaps = self.tables.into_iter().filter(|(_, c)| moved(c)).map(|(name, c)| (name, location(&c.before), c.after));
-        let mut objects = Vec::new();
-        for (name, change) in &self.schemas {
+        let tables = self.tables.into_iter().filter(|(_, c)| moved(c));
+        let tables = tables.map(|(name, c)| (name, location(&c.before), c.after)).collect();
+        let mut changes = Changes { tables, ..Changes::default() };
+        for (name, Change { before, after }) in self.views {
+            let former = before.and_then(|v| v.metadata_location.clone());
+            let after = match after {
+                Some(view) if view.metadata_location.is_none() => {
+                    Some(Arc::new(lake.write_sql_view(&view, former.as_deref()).await?))
+                }
+                after => after,
+            };
+            if former != after.as_ref().and_then(|v| v.metadata_location.clone()) {
+                changes.views.push((name, former, after));
+            }
+        }
+        for (layer, change) in self.schemas {
             match (change.before, change.after) {
-                (None, Some(())) => objects.push(ObjectChange::AddSchema(name.clone())),
-                (Some(()), None) => objects.push(ObjectChange::RemoveSchema(name.clone())),
+                (None, Some(())) => changes.made.push(layer),
+                (Some(()), None) => changes.dropped.push(layer),
                 _ => {}
             }
         }
-        for (name, change) in &self.views {
-            match (&change.before, &change.after) {
-                (None, Some(view)) => objects.push(ObjectChange::AddView(view.record()?)),
-                (Some(before), Some(view)) if before != view => objects.push(ObjectChange::SetView(view.record()?)),
-                (Some(_), None) => objects.push(ObjectChange::RemoveView(name.clone())),
-                _ => {}
-            }
-        }
-        lake.commit_objects(swaps.collect(), objects).await
+        lake.commit_objects(changes).await
     }
+
+    /// Whether what is new still has a schema to be in, and a name that nothing else got meanwhile. The caller holds the lock of names.
+    fn check_names(&self, lake: &Lake) -> Result<(), Error> {
+        let now = lake.view();
+        let new_tables = self.tables.iter().filter(|(_, c)| c.before.is_none() && c.after.is_some()).map(|(name, _)| name);
+        let new_views = self.views.iter().filter(|(_, c)| c.before.is_none() && c.after.is_some()).map(|(name, _)| name);
+        let goes = |gone: bool, there: bool| gone || !there;
+        for name in new_tables.clone().chain(new_views.clone()) {
+            let schema = self.schemas.get(&name.layer).map_or_else(|| now.schemas.contains(&name.layer), |c| c.after.is_some());
+            if !schema {
+                return Err(Error::new(Kind::Conflict, format!("the schema {} was dropped meanwhile", name.layer)).with_table(name));
+            }
+        }
+        let taken = |name: &LakeTable, what: &str| {
+            Error::new(Kind::Conflict, format!("a {what} {name} was made by somebody else meanwhile")).with_table(name)
+        };
+        for name in new_tables {
+            let gone = self.views.get(name).is_some_and(|c| c.after.is_none());
+            if !goes(gone, now.views.contains_key(name)) {
+                return Err(taken(name, "view"));
+            }
+        }
+        for name in new_views {
+            let gone = self.tables.get(name).is_some_and(|c| c.after.is_none());
+            if !goes(gone, now.tables.contains_key(name)) {
+                return Err(taken(name, "table"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the end of an [`ObjectTransaction`] changes, each with where its pointer must be now.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub tables: Vec<(LakeTable, Option<String>, Option<Arc<TableState>>)>,
+    pub views: Vec<(LakeTable, Option<String>, Option<Arc<SqlView>>)>,
+    /// Schemas that are made, and that are dropped.
+    pub made: Vec<Layer>,
+    pub dropped: Vec<Layer>,
 }

@@ -1,9 +1,8 @@
 //! Whole tables swapped in at once: what gold models write.
 
+use crate::upkeep::SNAPSHOTS_KEPT_MOST;
 use crate::{
-    DataFileWriter, Error, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile,
-    commit::metadata::SNAPSHOTS_KEPT,
-    new_data_path,
+    DataFileWriter, Error, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile, new_data_path,
     table::schema::{self, normal},
 };
 use arrow::{
@@ -70,7 +69,7 @@ impl Lake {
         change.drop_all_rows = true;
         change.summary = options.summary;
         change.writer = options.writer;
-        change.properties.insert(SNAPSHOTS_KEPT.to_owned(), Some(FORMER_KEPT.to_owned()));
+        change.properties.insert(SNAPSHOTS_KEPT_MOST.to_owned(), Some(FORMER_KEPT.to_owned()));
         let states = self.commit(vec![change], None).await?;
         let Some(state) = states.first() else { return Err(Error::new(Kind::Bug, "a replacement has no table")) };
         self.publish(None, vec![Arc::clone(state.view())]);

@@ -3,7 +3,7 @@ use arrow::{
     array::{ArrayRef, RecordBatch},
     datatypes::SchemaRef,
 };
-use model::{Cursor, LakeTable};
+use model::{Cursor, LakeTable, Layer};
 use roaring::RoaringBitmap;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,10 +19,10 @@ pub struct LakeView {
     pub tables: BTreeMap<LakeTable, Arc<TableView>>,
     /// Up to which cursor each source is visible (hot tail included).
     pub sources: BTreeMap<String, Cursor>,
-    /// Views that SQL made, by name.
+    /// Views, by name. No table has the name of one.
     pub views: BTreeMap<LakeTable, Arc<SqlView>>,
-    /// Schemas that users made.
-    pub schemas: BTreeSet<String>,
+    /// Schemas beside the layers, empty ones too.
+    pub schemas: BTreeSet<Layer>,
 }
 
 /// One table in a [`LakeView`]: committed files with their deleted rows, and the rows that are not committed yet.

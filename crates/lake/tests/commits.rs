@@ -121,7 +121,7 @@ async fn bronze_and_silver_share_a_file_and_each_sees_its_own_rows() {
 async fn metadata_stays_bounded_however_many_commits_there_are() {
     let mut world = World::new().await;
     let mut change = world.change(&[ids(1..50)], &[]);
-    change.properties.insert("history.expire.min-snapshots-to-keep".into(), Some("5".into()));
+    change.properties.insert(lake::SNAPSHOTS_KEPT_MOST.into(), Some("5".into()));
     change.share_files();
     world.lake.commit(vec![change], None).await.unwrap();
     for i in 1..90 {
@@ -151,7 +151,8 @@ async fn only_what_changed_is_told_and_a_cursor_moves_alone() {
     let cursor =
         Cursor { position: Position::new(9, 0), commit_ts_us: None, state: serde_json::Value::Null, display: String::new() };
     let swap = catalog::CursorSwap { source: "s".into(), expected_version: None, cursor: cursor.clone(), rows: 0 };
-    let same = TableChange { deletes: vec![(Path::from("not/here"), [1].into())], ..world.change(&[], &[]) };
+    let mut same = world.change(&[], &[]);
+    same.deletes = vec![(Path::from("not/here"), [1].into())];
     world.lake.commit(vec![same], Some(swap)).await.unwrap();
     assert_eq!(world.lake.info(&world.table).unwrap().metadata_location, before, "a change that changes nothing moves nothing");
     assert!(told.try_recv().is_err(), "nobody is told of what the view does not show yet");

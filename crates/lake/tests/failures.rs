@@ -31,7 +31,7 @@ async fn a_crash_between_writing_and_the_catalog_leaves_the_lake_as_it_was() {
     let swap = catalog::CursorSwap { source: "shop".into(), expected_version: None, cursor, rows: 2 };
     let error = world.lake.commit(vec![lost.clone()], Some(swap.clone())).await.unwrap_err();
     assert_eq!(error.kind, Kind::Conflict, "{error}");
-    assert_eq!(error.table.as_ref(), Some(&world.table));
+    assert_eq!(error.table.as_deref(), Some(&world.table));
     assert_eq!(world.lake.info(&world.table).unwrap(), before);
     assert!(catalog.cursor("shop").await.unwrap().is_none(), "the cursor moves with the tables or not at all");
     // Once the pointer is back, the same change goes through: nothing of the failed try is in the way.

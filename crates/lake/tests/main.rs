@@ -9,4 +9,5 @@ mod objects;
 mod outside;
 mod replaced;
 mod shapes;
+mod upkeep;
 mod world;

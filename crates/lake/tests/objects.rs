@@ -19,12 +19,12 @@ fn named(name: &str) -> LakeTable {
 }
 
 fn view_of(name: &str) -> SqlView {
-    SqlView { view: named(name), definition: "SELECT 1".to_owned(), schema: schema() }
+    SqlView::new(named(name), "SELECT 1".to_owned(), schema())
 }
 
 async fn made(lake: &Lake) {
     let mut transaction = ObjectTransaction::default();
-    transaction.add_schema(lake, "analytics");
+    transaction.add_schema(lake, "analytics".parse().unwrap());
     transaction.put_table(lake, named("t"), stream(&[1, 2, 3]), options()).await.unwrap();
     transaction.set_view(lake, view_of("v"));
     let before = lake.view();
@@ -41,8 +41,9 @@ async fn what_a_transaction_made_is_seen_at_its_commit_and_after_a_restart() {
     let world = world.reopen().await;
     let view = world.lake.view();
     assert_eq!(view.tables[&named("t")].live_rows(), 3);
-    assert_eq!(*view.views[&named("v")], view_of("v"));
-    assert!(view.schemas.contains("analytics"));
+    let kept = &view.views[&named("v")];
+    assert_eq!((kept.definition.as_str(), &kept.schema, kept.is_ours()), ("SELECT 1", &schema(), true));
+    assert!(view.schemas.contains(&"analytics".parse().unwrap()));
     assert_eq!(world.lake.info(&named("t")).unwrap().writer.as_deref(), Some("sql"));
 }
 

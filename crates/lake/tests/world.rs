@@ -181,6 +181,38 @@ impl World {
         self.lake.commit(vec![change], None).await.unwrap();
     }
 
+    /// Where the expected rows are now, after files were rewritten: their files are read.
+    pub async fn find_places(&mut self) {
+        let state = self.lake.tables().state(&self.table).unwrap();
+        let mut found = BTreeMap::new();
+        for file in state.files().iter() {
+            let path = self.dir.path().join("lake").join(file.path.as_ref());
+            let reader =
+                parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(path).unwrap());
+            let mut rows = BTreeMap::new();
+            let mut next = 0u32;
+            for batch in reader.unwrap().build().unwrap() {
+                let batch = batch.unwrap();
+                let ids = batch.column_by_name("id").unwrap();
+                let ids = ids.as_any().downcast_ref::<Int64Array>().unwrap();
+                for id in ids.values() {
+                    if file.deleted.as_ref().is_none_or(|d| !d.contains(next)) {
+                        rows.insert(next, *id);
+                    }
+                    next += 1;
+                }
+            }
+            found.insert(file.path.clone(), rows);
+        }
+        let ids = |places: &BTreeMap<Path, BTreeMap<u32, i64>>| -> Vec<i64> {
+            let mut ids: Vec<i64> = places.values().flat_map(|rows| rows.values().copied()).collect();
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(ids(&found), ids(&self.expected), "the rows are others than expected");
+        self.expected = found;
+    }
+
     pub fn expected_rows(&self) -> Vec<Value> {
         sorted(self.expected.values().flat_map(|rows| rows.values()).map(|id| printed(*id)).collect())
     }

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Init(args) => return cli::init(&args),
         Command::Check(args) => return cli::check(&args),
         Command::Sql(args) => return cli::sql(&args),
+        Command::Upkeep(args) => return cli::upkeep(&args),
         Command::ConfigSchema => {
             print!("{}", config::schema_json());
             Ok(())

@@ -1,13 +1,16 @@
 //! `lakebox serve`: wire everything, run until a signal, drain.
 
-use crate::{config::Config, fleet::Fleet};
+use crate::{
+    config::{Config, Secret},
+    fleet::Fleet,
+};
 use anyhow::{Context, Result, anyhow};
 use catalog::Catalog;
 use lake::{Lake, LakeSettings};
-use medallion::{Models, ModelsSettings};
+use medallion::{Models, ModelsSettings, Upkeep};
 use query::{Access, Engine, QuerySettings, Users, serve_flight, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
-use server::{App, AppParts};
+use server::{App, AppParts, IcebergClient, IcebergSettings};
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::net::TcpListener;
 
@@ -58,6 +61,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let tasks = Tasks::new(stop.clone());
     crate::memory::give_back(&tasks, clock.clone());
     let models = models(&config, &lake, &engine, &catalog, &clock, &tasks).await?;
+    let upkeep = Upkeep::start(config.upkeep.clone(), lake.clone(), catalog.clone(), clock.clone(), &tasks);
     save_first_queries(&catalog, &options).await?;
 
     let app = App::new(AppParts {
@@ -67,11 +71,13 @@ async fn run(config: Config, options: Options) -> Result<()> {
         pipelines,
         transforms,
         models,
+        upkeep,
         clock,
         about: about(&config, &options),
         started_us,
         warehouse_dir: (!config.lake.is_remote()).then(|| PathBuf::from(&config.lake.warehouse)),
         hosts: config.server.hosts.clone(),
+        iceberg: iceberg(&config),
         stopping: stop.clone(),
     });
 
@@ -137,14 +143,13 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
     let settings = QuerySettings {
         memory_bytes_max: config.server.query_memory_bytes_max,
         spill_bytes_max: config.server.query_spill_bytes_max,
+        bytes_scanned_max: config.server.query_bytes_scanned_max,
+        price_per_tb: config.server.query_price_per_tb,
         running_max: config.server.queries_running_max,
         timeout_ms: u64::try_from(config.server.query_timeout.as_millis()).unwrap_or(u64::MAX),
         ..QuerySettings::default()
     };
-    let views = lake.clone();
-    Engine::new(std::sync::Arc::new(move || views.view()), lake.store(), settings, clock.clone())
-        .map(|engine| engine.with_lake(lake.clone()))
-        .map_err(told)
+    Engine::new(std::sync::Arc::new(lake.clone()), lake.store(), settings, clock.clone()).map_err(told)
 }
 
 async fn models(
@@ -171,6 +176,46 @@ fn about(config: &Config, options: &Options) -> api::About {
         warehouse: config.lake.warehouse.clone(),
         config_path: options.config_path.as_ref().map(|p| p.display().to_string()),
         demo: options.demo,
+    }
+}
+
+/// The Iceberg REST catalog: who may use it, and how engines reach the warehouse by themselves.
+fn iceberg(config: &Config) -> IcebergSettings {
+    let server = &config.server.iceberg;
+    if server.clients.is_empty() && !server.open {
+        tracing::warn!(
+            "the Iceberg REST catalog at /iceberg answers nobody: the HTTP port is not on loopback, and `server.iceberg.clients` is empty"
+        );
+    }
+    let option = |names: &[&str]| names.iter().find_map(|n| config.lake.options.get(*n)).map(|v| v.expose().to_owned());
+    let s3 = config.lake.warehouse.starts_with("s3");
+    let named = |pairs: &[(&str, Option<String>)]| {
+        pairs.iter().filter(|_| s3).filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect()
+    };
+    let region = option(&["aws_region", "region", "aws_default_region", "default_region"]);
+    let endpoint = option(&["aws_endpoint", "endpoint", "aws_endpoint_url", "endpoint_url"]);
+    let virtual_hosted =
+        option(&["aws_virtual_hosted_style_request", "virtual_hosted_style_request"]).is_some_and(|v| v == "true");
+    // Stores with an endpoint of their own are asked by path unless they are set up otherwise, as lakebox itself does.
+    let by_path = endpoint.as_ref().map(|_| (!virtual_hosted).to_string());
+    let storage = named(&[
+        ("s3.endpoint", endpoint),
+        ("s3.path-style-access", by_path),
+        ("s3.region", region.clone()),
+        ("client.region", region),
+    ]);
+    let credentials = named(&[
+        ("s3.access-key-id", option(&["aws_access_key_id", "access_key_id"])),
+        ("s3.secret-access-key", option(&["aws_secret_access_key", "secret_access_key"])),
+        ("s3.session-token", option(&["aws_session_token", "aws_token", "session_token", "token"])),
+    ]);
+    let client = |(id, secret): &(String, Secret)| IcebergClient { id: id.clone(), secret: secret.expose().to_owned() };
+    IcebergSettings {
+        clients: server.clients.iter().map(client).collect(),
+        open: server.open,
+        token_lifetime: server.token_lifetime,
+        storage,
+        credentials: if server.vend_credentials { credentials } else { Default::default() },
     }
 }
 

@@ -16,11 +16,14 @@ pub enum Kind {
     Catalog,
     /// The folder of models can't be read.
     Folder,
+    /// There is no table of that name.
+    UnknownTable,
 }
 
 impl Kind {
     /// Every kind, for tests that walk them.
-    pub const ALL: [Self; 6] = [Self::UnknownModel, Self::BrokenModel, Self::Query, Self::Lake, Self::Catalog, Self::Folder];
+    pub const ALL: [Self; 7] =
+        [Self::UnknownModel, Self::BrokenModel, Self::Query, Self::Lake, Self::Catalog, Self::Folder, Self::UnknownTable];
 
     /// The stable word that logs, API and pages show.
     pub const fn code(self) -> &'static str {
@@ -31,13 +34,14 @@ impl Kind {
             Self::Lake => "lake",
             Self::Catalog => "catalog",
             Self::Folder => "folder",
+            Self::UnknownTable => "unknown_table",
         }
     }
 
     /// Who can mend it.
     pub const fn fault(self) -> Fault {
         match self {
-            Self::UnknownModel | Self::BrokenModel | Self::Query => Fault::User,
+            Self::UnknownModel | Self::BrokenModel | Self::Query | Self::UnknownTable => Fault::User,
             Self::Lake | Self::Catalog | Self::Folder => Fault::Outside,
         }
     }

@@ -1,4 +1,4 @@
-//! Tables made from tables: gold models, which are SQL files, kept up to date when what they read moves.
+//! Tables made from tables: gold models, which are SQL files, kept up to date when what they read moves; and the upkeep of all tables.
 //!
 //! A model is one `select` in `models/<name>.sql`; its rows become `gold.<name>`, swapped in as a whole, so that readers see the former
 //! content or the new one. This crate runs SQL only through `query` and writes only through `lake`; it knows neither the engine nor a
@@ -6,9 +6,11 @@
 
 mod error;
 mod gold;
+mod upkeep;
 
 pub use error::{Error, Kind};
 pub use gold::{
     AsOf, Loaded, Model, ModelStatus, Models, ModelsSettings, Problem, Progress, RunningState, Schedule, Trigger, load,
     load_texts,
 };
+pub use upkeep::{Asked, Doing, TablePolicy, TableRule, Upkeep, UpkeepSettings};

@@ -12,6 +12,6 @@ pub use change::{
     CHANGE_COLUMNS, COMMIT_TS, ChangeBatch, ChangeError, INGEST_TS, OP, Op, POS, SEQ, UNCHANGED, XID, change_fields, column,
 };
 pub use fault::Fault;
-pub use naming::{LakeTable, Layer, NameError, is_plain_name, lake_name};
+pub use naming::{LakeTable, Layer, NameError, Namespace, is_plain_name, lake_name};
 pub use position::{Cursor, Position};
 pub use schema::{Column, Key, TableId, TableSchema};

@@ -125,6 +125,8 @@ struct Inner {
     tables: BTreeMap<TableId, TableReport>,
     seconds: VecDeque<Second>,
     boundary_lag: Option<(i64, u64)>,
+    /// Since when the source has had something unread.
+    behind_since: Option<i64>,
 }
 
 /// The observable side of one pipeline: the loop writes, the API reads. Cheap to clone.
@@ -172,6 +174,8 @@ impl Monitor {
     pub(crate) fn started(&self, durable: Option<&Cursor>, attempt: u32) {
         let mut inner = self.inner.lock();
         inner.report.durable = durable.cloned();
+        inner.report.visible = durable.cloned();
+        inner.behind_since = None;
         inner.report.restarts += u64::from(attempt > 0);
         inner.report.state = if durable.is_none() { State::Snapshot } else { State::Streaming };
     }
@@ -223,9 +227,11 @@ impl Monitor {
     pub(crate) fn source(&self, status: SourceStatus) {
         let now = self.clock.now_us();
         let mut inner = self.inner.lock();
-        if inner.report.state == State::Snapshot && status.snapshot.is_none() && inner.report.durable.is_some() {
+        // A copy ends with a boundary, long before its commit where little is to be committed.
+        if inner.report.state == State::Snapshot && status.snapshot.is_none() && inner.report.visible.is_some() {
             inner.report.state = State::Streaming;
         }
+        inner.behind_since = if status.unread_bytes.unwrap_or(0) > 0 { inner.behind_since.or(Some(now)) } else { None };
         inner.report.source = status;
         current_second(&mut inner.seconds, now);
     }
@@ -296,14 +302,68 @@ fn rate(seconds: &VecDeque<Second>, now_us: i64) -> f64 {
     mean
 }
 
+/// What a source may have unread for a moment without being behind: it is asked for its end now and then only.
+const MOMENT_US: i64 = 2_000_000;
+
 /// Lag as of now: the last boundary's, growing while the source has more for us and no boundary comes, zero once all is seen.
 fn lag(inner: &Inner, now_us: i64) -> Option<u64> {
     let (at, lag) = inner.boundary_lag?;
-    let waited = u64::try_from((now_us - at) / 1000).unwrap_or(0);
-    let behind = inner.report.source.lag_bytes.unwrap_or(0) > 0;
-    Some(match (waited < 2000, behind) {
-        (true, _) => lag,
-        (false, true) => lag + waited,
-        (false, false) => 0,
+    let ms = |us: i64| u64::try_from(us / 1000).unwrap_or(0);
+    if now_us - at < MOMENT_US {
+        return Some(lag);
+    }
+    Some(match inner.behind_since {
+        Some(since) if since < at + MOMENT_US => lag + ms(now_us - at),
+        Some(since) if now_us - since >= MOMENT_US => ms(now_us - since),
+        Some(_) | None => 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn check(boundary_at: i64, behind_since: Option<i64>, now: i64, expected: u64) {
+        let inner = Inner {
+            boundary_lag: Some((boundary_at * SECOND, 150)),
+            behind_since: behind_since.map(|s| s * SECOND),
+            ..Inner::default()
+        };
+        assert_eq!(
+            lag(&inner, now * SECOND),
+            Some(expected),
+            "boundary at {boundary_at}, behind since {behind_since:?}, now {now}"
+        );
+    }
+
+    #[test]
+    fn lag_grows_only_while_something_is_unread() {
+        check(10, None, 11, 150);
+        // All is read, whether or not it is durable.
+        check(10, None, 600, 0);
+        // Never caught up since the boundary.
+        check(10, Some(5), 15, 5_150);
+        // The server's end was seen a moment before what leads to it.
+        check(10, Some(600), 601, 0);
+        check(10, Some(600), 610, 10_000);
+    }
+
+    #[test]
+    fn a_first_copy_of_nothing_ends_with_its_boundary() {
+        let monitor = Monitor::new(runtime::SystemClock::shared(), 0);
+        monitor.started(None, 0);
+        monitor.source(SourceStatus::default());
+        assert_eq!(monitor.report().state, State::Snapshot);
+        let cursor = Cursor {
+            position: model::Position::new(1, 0),
+            commit_ts_us: None,
+            state: Default::default(),
+            display: String::new(),
+        };
+        monitor.boundary(&cursor, BoundaryInfo::default());
+        monitor.source(SourceStatus::default());
+        assert_eq!(monitor.report().state, State::Streaming);
+    }
 }

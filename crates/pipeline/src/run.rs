@@ -137,6 +137,9 @@ impl Run<'_> {
             if now >= observe_at {
                 self.monitor.source(self.source.status());
                 observe_at = now + Duration::from_secs(1);
+                if !self.group.open_transaction {
+                    self.sink.tend().await?;
+                }
             }
             if self.commit_is_due(now) {
                 self.begin_commit()?;

@@ -43,8 +43,10 @@ pub struct SnapshotProgress {
 /// What a source says of itself between events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SourceStatus {
-    /// Bytes at the source that were not read yet.
+    /// Bytes at the source that are not durable here yet.
     pub lag_bytes: Option<u64>,
+    /// Bytes at the source that were not read yet; zero where queries see all there is.
+    pub unread_bytes: Option<u64>,
     /// The copy that is under way.
     pub snapshot: Option<SnapshotProgress>,
     /// The source's end as people read it, for example the server's current LSN.
@@ -170,6 +172,11 @@ pub trait Sink: Send {
 
     /// Whole transactions end here: queries may see everything accepted so far, all tables at once.
     async fn boundary(&mut self, cursor: &Cursor) -> Result<BoundaryInfo, Error>;
+
+    /// Called about once a second between transactions: time for the sink's own affairs.
+    async fn tend(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Seals everything accepted up to the last boundary and starts to make it durable together with that boundary's cursor. Returns at once; at
     /// most one ticket is under way. A group without changes still moves the cursor.

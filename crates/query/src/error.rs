@@ -26,6 +26,8 @@ pub enum Kind {
     Cancelled,
     /// It needs more memory or spill space than it may use.
     Memory,
+    /// It read more bytes of data files than it may.
+    ScanLimit,
     /// Too many queries run and wait already.
     Busy,
     /// A file can't be read.
@@ -36,7 +38,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tests that walk them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Syntax,
         Self::UnknownTable,
         Self::UnknownColumn,
@@ -46,6 +48,7 @@ impl Kind {
         Self::Timeout,
         Self::Cancelled,
         Self::Memory,
+        Self::ScanLimit,
         Self::Busy,
         Self::Storage,
         Self::Internal,
@@ -63,6 +66,7 @@ impl Kind {
             Self::Timeout => "sql.timeout",
             Self::Cancelled => "sql.cancelled",
             Self::Memory => "sql.memory",
+            Self::ScanLimit => "sql.scan_limit",
             Self::Busy => "sql.busy",
             Self::Storage => "sql.storage",
             Self::Internal => "sql.internal",
@@ -123,7 +127,7 @@ impl Error {
         self.kind.fault()
     }
 
-    fn at(mut self, place: Option<(u64, u64)>) -> Self {
+    pub(crate) fn at(mut self, place: Option<(u64, u64)>) -> Self {
         if let Some((line, column)) = place.filter(|(line, _)| *line > 0) {
             self.line = u32::try_from(line).ok();
             self.column = u32::try_from(column).ok();

@@ -8,21 +8,23 @@ mod ddl;
 mod encode;
 mod engine;
 mod error;
+mod explain;
 mod flight;
 mod pg_catalog;
 mod pgwire;
 mod provider;
 mod sql_types;
 mod system;
+mod travel;
 
 pub use access::Users;
 pub use encode::{Body, Form, encode};
 pub use engine::{
-    Counters, Engine, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, SchemaTable, SchemaTree,
-    ViewSource,
+    Counters, Engine, Estimate, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, ScanEstimate,
+    SchemaTable, SchemaTree, ViewSource, cost_usd,
 };
 pub use error::{Error, Kind};
 pub use flight::serve_flight;
 pub use pgwire::{Access, serve_pgwire};
 pub use sql_types::sql_type_name;
-pub use system::{SystemTable, from_rows, pipelines, snapshots};
+pub use system::{SystemTable, from_rows, pipelines, snapshots, upkeep};

@@ -5,6 +5,9 @@
 mod encode;
 mod engine;
 mod errors;
+mod explain;
+mod joins;
 mod pgwire;
 mod provider;
 mod support;
+mod travel;

@@ -1,7 +1,7 @@
-use crate::routes;
+use crate::{IcebergSettings, routes};
 use catalog::Catalog;
 use lake::Lake;
-use medallion::Models;
+use medallion::{Models, Upkeep};
 use model::LakeTable;
 use pipeline::Handle;
 use query::Engine;
@@ -30,6 +30,8 @@ pub struct AppParts {
     pub transforms: Vec<TransformEntry>,
     /// Gold.
     pub models: Models,
+    /// What keeps tables in shape.
+    pub upkeep: Upkeep,
     /// Time.
     pub clock: SharedClock,
     /// What `GET /api/v1/about` answers.
@@ -40,6 +42,8 @@ pub struct AppParts {
     pub warehouse_dir: Option<PathBuf>,
     /// Host names besides addresses and `localhost` under which the server may be asked.
     pub hosts: Vec<String>,
+    /// The Iceberg REST catalog.
+    pub iceberg: IcebergSettings,
     /// Ends endless answers when the process goes down.
     pub stopping: CancellationToken,
 }
@@ -69,6 +73,8 @@ impl App {
     fn register_system_tables(&self) {
         let handles = self.pipelines.clone();
         self.engine.register_system_table(query::pipelines(move || routes::pipelines::wire_all(&handles)));
+        let upkeep = self.upkeep.clone();
+        self.engine.register_system_table(query::upkeep(move || upkeep.recent().iter().map(routes::upkeep::wire).collect()));
         let lake = self.lake.clone();
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();

@@ -1,4 +1,4 @@
-//! HTTP: the API, the embedded dashboard, metrics. One more reader of what the rooms below hold; it owns no state of its own.
+//! HTTP: the API, the Iceberg REST catalog, the embedded dashboard, metrics. One more reader of what the rooms below hold; it owns no state of its own.
 //!
 //! Never talks to a source, never writes a table, and knows no SQL engine but `query`.
 
@@ -6,6 +6,7 @@ mod app;
 mod assets;
 mod extract;
 mod guard;
+mod iceberg;
 mod metrics;
 mod openapi;
 mod problem;
@@ -13,6 +14,7 @@ mod process;
 mod routes;
 
 pub use app::{App, AppParts, TransformEntry};
+pub use iceberg::{IcebergClient, IcebergSettings};
 pub use openapi::openapi_json;
 
 use axum::{
@@ -34,7 +36,7 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> 
 }
 
 fn router(app: App) -> Router {
-    use routes::{about, events, health, models, overview, pipelines, queries, saved, sql, tables, transforms};
+    use routes::{about, events, health, models, overview, pipelines, queries, saved, sql, tables, transforms, upkeep};
     let hosts = AllowedHosts(Arc::from(app.hosts.clone()));
     Router::new()
         .route("/healthz", get(health::healthz))
@@ -54,6 +56,8 @@ fn router(app: App) -> Router {
         .route("/api/v1/tables/{layer}/{name}", get(tables::get))
         .route("/api/v1/tables/{layer}/{name}/snapshots", get(tables::snapshots))
         .route("/api/v1/tables/{layer}/{name}/files", get(tables::files))
+        .route("/api/v1/tables/{layer}/{name}/upkeep", get(upkeep::of_table))
+        .route("/api/v1/upkeep", get(upkeep::get).post(upkeep::run))
         .route("/api/v1/transforms", get(transforms::list))
         .route("/api/v1/dead-letters", get(transforms::dead_letters))
         .route("/api/v1/models", get(models::list))
@@ -65,6 +69,7 @@ fn router(app: App) -> Router {
         .route("/api/v1/schema", get(queries::schema))
         .route("/api/v1/saved-queries", get(saved::list).post(saved::add))
         .route("/api/v1/saved-queries/{id}", put(saved::set).delete(saved::remove))
+        .nest("/iceberg", iceberg::router(&app))
         .fallback(assets::serve)
         .method_not_allowed_fallback(problem::Problem::wrong_method)
         .layer(CompressionLayer::new())

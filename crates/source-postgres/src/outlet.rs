@@ -50,6 +50,7 @@ impl Outlet {
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
     head: AtomicU64,
+    received: AtomicU64,
     acked: AtomicU64,
     pub(crate) rows: AtomicU64,
     pub(crate) bytes: AtomicU64,
@@ -60,6 +61,11 @@ pub(crate) struct Telling {
 impl Telling {
     pub(crate) fn saw_head(&self, lsn: Lsn) {
         self.head.fetch_max(lsn.0, Ordering::Relaxed);
+    }
+
+    /// Everything before `lsn` was read.
+    pub(crate) fn received(&self, lsn: Lsn) {
+        self.received.fetch_max(lsn.0, Ordering::Relaxed);
     }
 
     pub(crate) fn acked(&self, lsn: Lsn) {
@@ -90,6 +96,7 @@ impl Telling {
 
     pub(crate) fn status(&self) -> SourceStatus {
         let (head, acked) = (self.head.load(Ordering::Relaxed), self.acked.load(Ordering::Relaxed));
+        let received = self.received.load(Ordering::Relaxed).max(acked);
         let snapshot = self.snapshot.lock().clone().map(|s| SnapshotProgress {
             rows_done: self.rows.load(Ordering::Relaxed),
             bytes_done: self.bytes.load(Ordering::Relaxed),
@@ -97,6 +104,7 @@ impl Telling {
         });
         SourceStatus {
             lag_bytes: (head > 0 && acked > 0).then(|| head.saturating_sub(acked)),
+            unread_bytes: (head > 0 && received > 0).then(|| head.saturating_sub(received)),
             snapshot,
             head: (head > 0).then(|| Lsn(head).to_string()),
             warning: self.warning.lock().clone(),

@@ -241,7 +241,13 @@ impl Source for SimulatorSource {
             Phase::Copy { .. } => "first copy".to_owned(),
             Phase::Stream { next, .. } => format!("transaction {next}"),
         });
-        SourceStatus { lag_bytes: None, snapshot: self.bank.as_ref().and_then(|b| b.progress.clone()), head, warning: None }
+        SourceStatus {
+            lag_bytes: None,
+            unread_bytes: None,
+            snapshot: self.bank.as_ref().and_then(|b| b.progress.clone()),
+            head,
+            warning: None,
+        }
     }
 
     async fn close(&mut self) {

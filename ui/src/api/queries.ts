@@ -16,6 +16,9 @@ import type {
   TableSummary,
   Throughput,
   Transform,
+  Upkeep,
+  UpkeepAnswer,
+  UpkeepRun,
 } from './types';
 
 /** Every resource of the API: its cache key, its path and how often it is asked again. Live ones are fed by server-sent events instead. */
@@ -58,6 +61,18 @@ export const tableFiles = (layer: string, name: string) =>
     queryFn: ({ signal }) => json<TableFile[]>(`${tablePath(layer, name)}/files`, { signal }),
     refetchInterval: SLOW,
   });
+
+export const tableUpkeep = (layer: string, name: string) =>
+  queryOptions({
+    queryKey: ['table', layer, name, 'upkeep'],
+    queryFn: ({ signal }) => json<UpkeepRun[]>(`${tablePath(layer, name)}/upkeep`, { signal }),
+    refetchInterval: BRISK,
+  });
+export const upkeep = queryOptions({
+  queryKey: ['upkeep'],
+  queryFn: ({ signal }) => json<Upkeep>('/upkeep', { signal }),
+  refetchInterval: BRISK,
+});
 
 export const transforms = queryOptions({
   queryKey: ['transforms'],
@@ -118,6 +133,7 @@ export const actions = {
   resume: (name: string) => json<void>(`/pipelines/${enc(name)}/resume`, { method: 'POST' }),
   resync: (name: string) => json<void>(`/pipelines/${enc(name)}/resync`, { method: 'POST' }),
   runModel: (name: string) => json<void>(`/models/${enc(name)}/run`, { method: 'POST' }),
+  upkeep: (table: string) => json<UpkeepAnswer>('/upkeep', { method: 'POST', body: { table, steps: [], wait: false } }),
   cancelQuery: (id: string) => call(`/queries/${enc(id)}`, { method: 'DELETE' }),
   saveQuery: (query: Pick<SavedQuery, 'name' | 'query'>) =>
     json<SavedQuery>('/saved-queries', { method: 'POST', body: { ...query, id: '', updated_us: 0 } }),

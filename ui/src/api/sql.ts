@@ -3,7 +3,7 @@ import { ArrowResult } from '@/lib/result/arrow';
 import type { ResultSet } from '@/lib/result/result';
 import { RowsResult } from '@/lib/result/rows';
 import { ApiError, call, json } from './client';
-import type { AsOf, QueryRun, SqlResponse } from './types';
+import type { AsOf, QueryRun, SqlEstimate, SqlResponse } from './types';
 
 export const ARROW = 'application/vnd.apache.arrow.stream';
 /** How often a growing result is handed on while it streams. */
@@ -51,6 +51,12 @@ export async function runSql(asked: Asked): Promise<Answer> {
     const answer = await json<SqlResponse>('/sql', { method: 'POST', signal: asked.signal, body: { query: asked.query, max_rows: asked.maxRows + 1 } });
     return fromJson(asked, answer);
   }
+}
+
+/** What a statement would read at most; nothing of it is run. */
+export async function estimateSql(query: string, signal: AbortSignal): Promise<SqlEstimate | undefined> {
+  const answer = await json<SqlResponse>('/sql', { method: 'POST', signal, body: { query, dry_run: true } });
+  return answer.estimate ?? undefined;
 }
 
 async function readArrow(asked: Asked, response: Response): Promise<Answer> {

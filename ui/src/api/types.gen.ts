@@ -387,6 +387,11 @@ export interface components {
              * @description Bytes read.
              */
             bytes_scanned: number;
+            /**
+             * Format: double
+             * @description What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+             */
+            cost_usd?: number;
             /** @description Why it failed. */
             error?: string | null;
         };
@@ -406,7 +411,7 @@ export interface components {
         };
         /** @description A table the editor knows. */
         SchemaTable: {
-            /** @description `bronze`, `silver`, `gold` or `system`. */
+            /** @description `bronze`, `silver`, `gold`, a namespace of one's own, or `system`. */
             layer: string;
             /** @description The name. */
             name: string;
@@ -455,6 +460,36 @@ export interface components {
             /** @description The SQL type, for example `bigint`, `numeric(12,2)`, `timestamp with time zone`. */
             type: string;
         };
+        /** @description What a statement would read at most: bounds of files are used, those of row groups and pages are only known once it runs. */
+        SqlEstimate: {
+            /**
+             * Format: int64
+             * @description Files that have to be looked at.
+             */
+            files: number;
+            /**
+             * Format: int64
+             * @description Files of the tables that are named.
+             */
+            files_total: number;
+            /**
+             * Format: int64
+             * @description Bytes of the needed columns in these files.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of all files of these tables.
+             */
+            bytes_total: number;
+            /**
+             * Format: double
+             * @description What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+             */
+            cost_usd: number;
+            /** @description The same per scan; a table that is named twice has two. */
+            scans: components["schemas"]["SqlScan"][];
+        };
         /** @description `POST /api/v1/sql`. */
         SqlRequest: {
             /** @description One statement. */
@@ -473,6 +508,8 @@ export interface components {
              * @description Cancels the query after this time; never more than the server's own limit.
              */
             timeout_ms?: number | null;
+            /** @description Only plans it: the answer has the columns, no rows, and `estimate`. Always JSON. */
+            dry_run?: boolean;
         };
         /**
          * @description A JSON result. 64-bit integers beyond 2^53 and decimals are strings, so that no reader rounds them; binary is hex after `\x`.
@@ -502,10 +539,41 @@ export interface components {
              * @description Bytes of data files that were read.
              */
             bytes_scanned: number;
-            /** @description The id by which it could be cancelled. */
+            /**
+             * Format: double
+             * @description What reading these bytes costs in US dollars, at `server.query_price_per_tb`.
+             */
+            cost_usd?: number;
+            /** @description The id by which it could be cancelled; empty for a dry run. */
             query_id: string;
             /** @description Up to which cursor each source was seen. */
             as_of?: components["schemas"]["AsOf"][];
+            estimate?: components["schemas"]["SqlEstimate"] | null;
+        };
+        /** @description What a statement would read of one table. */
+        SqlScan: {
+            /** @description The table, as `layer.name`. */
+            table: string;
+            /**
+             * Format: int64
+             * @description Files that have to be looked at.
+             */
+            files: number;
+            /**
+             * Format: int64
+             * @description Files of the table.
+             */
+            files_total: number;
+            /**
+             * Format: int64
+             * @description Bytes of the needed columns in these files.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of all files of the table.
+             */
+            bytes_total: number;
         };
         /** @description How many are in a state. */
         StateCount: {
@@ -664,7 +732,7 @@ export interface components {
         };
         /** @description A table in the list (`GET /api/v1/tables`). */
         TableSummary: {
-            /** @description `bronze`, `silver` or `gold`. */
+            /** @description `bronze`, `silver`, `gold` or a namespace of one's own. */
             layer: string;
             /** @description The name inside the layer. */
             name: string;
@@ -783,6 +851,120 @@ export interface components {
              * @description Mean time per row.
              */
             ns_per_row: number;
+        };
+        /** @description What keeps tables in shape (`GET /api/v1/upkeep`). */
+        Upkeep: {
+            /** @description Whether it works by itself. */
+            enabled: boolean;
+            doing?: components["schemas"]["UpkeepDoing"] | null;
+            /**
+             * Format: int64
+             * @description Bytes written to the warehouse since the process began: data, deletes and metadata, by whomever.
+             */
+            written_bytes: number;
+            /**
+             * Format: int64
+             * @description Of them, bytes of files that upkeep wrote in place of others.
+             */
+            rewritten_bytes: number;
+            /**
+             * Format: double
+             * @description How often each byte was written: all that was written, over what was not upkeep's. 1 where upkeep wrote nothing.
+             */
+            write_amplification: number;
+            /**
+             * Format: int64
+             * @description Bytes of all live files.
+             */
+            live_bytes: number;
+            /** @description The newest runs, newest first. */
+            runs: components["schemas"]["UpkeepRun"][];
+        };
+        /** @description What was done, or put in line (`POST /api/v1/upkeep`). */
+        UpkeepAnswer: {
+            /** @description Whether everything is done. */
+            done: boolean;
+            /** @description What was done, oldest first; empty where it was only put in line. */
+            runs: components["schemas"]["UpkeepRun"][];
+        };
+        /** @description What upkeep is doing. */
+        UpkeepDoing: {
+            /** @description The table, as `layer.name`; none for the whole warehouse. */
+            table?: string | null;
+            /** @description `rewrite`, `manifests`, `expire` or `orphans`. */
+            step: string;
+            /**
+             * Format: int64
+             * @description When it began.
+             */
+            since_us: number;
+        };
+        /** @description What to do (`POST /api/v1/upkeep`). */
+        UpkeepRequest: {
+            /** @description The table, as `layer.name`; without it every table. */
+            table?: string | null;
+            /** @description `rewrite`, `manifests`, `expire`, `orphans`; without it the first three. */
+            steps?: string[];
+            /** @description Whether to answer only when everything is done. */
+            wait?: boolean;
+        };
+        /** @description A step of upkeep that did something, was asked for, or failed (`GET /api/v1/tables/{layer}/{name}/upkeep`). */
+        UpkeepRun: {
+            /** @description Its id. */
+            id: string;
+            /** @description The table, as `layer.name`; none for the whole warehouse. */
+            table?: string | null;
+            /** @description `rewrite`, `manifests`, `expire` or `orphans`. */
+            step: string;
+            /**
+             * Format: int64
+             * @description When it began.
+             */
+            started_us: number;
+            /**
+             * Format: double
+             * @description How long it took.
+             */
+            elapsed_ms: number;
+            /** @description Whether somebody asked for it. */
+            asked: boolean;
+            /**
+             * Format: int64
+             * @description Files that were rewritten or removed.
+             */
+            files_before: number;
+            /**
+             * Format: int64
+             * @description Files that took their place.
+             */
+            files_after: number;
+            /**
+             * Format: int64
+             * @description Bytes of the former.
+             */
+            bytes_before: number;
+            /**
+             * Format: int64
+             * @description Bytes of the latter.
+             */
+            bytes_after: number;
+            /**
+             * Format: int64
+             * @description Rows that were moved.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Deleted rows that are gone for good.
+             */
+            deleted_rows: number;
+            /**
+             * Format: int64
+             * @description Snapshots that were let go.
+             */
+            snapshots: number;
+            /** @description Why it changed nothing. */
+            error?: string | null;
         };
     };
     responses: never;

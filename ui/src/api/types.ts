@@ -25,6 +25,7 @@ export type Transform = Schemas['Transform'];
 export type DeadLetter = Schemas['DeadLetter'];
 export type Model = Schemas['Model'];
 export type ModelRun = Schemas['ModelRun'];
+export type SqlEstimate = Schemas['SqlEstimate'];
 export type SqlRequest = Schemas['SqlRequest'];
 export type SqlColumn = Schemas['SqlColumn'];
 export type SqlResponse = Schemas['SqlResponse'];
@@ -38,5 +39,8 @@ export type Property = Schemas['Property'];
 export type TableColumn = Schemas['TableColumn'];
 export type TableSnapshot = Schemas['TableSnapshot'];
 export type TableFile = Schemas['TableFile'];
+export type Upkeep = Schemas['Upkeep'];
+export type UpkeepAnswer = Schemas['UpkeepAnswer'];
+export type UpkeepRun = Schemas['UpkeepRun'];
 /** A saved query as the server gives it: the id may only be missing in a `POST`. */
 export type SavedQuery = Required<Schemas['SavedQuery']>;

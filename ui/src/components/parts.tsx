@@ -132,9 +132,10 @@ export function Empty({ icon: Icon, title, children, next }: { icon: TablerIcon;
   );
 }
 
-/** "12 s ago", ticking, with the exact time on hover. */
-export function Ago({ us }: { us: number | null | undefined }) {
+/** "12 s ago", ticking, with the exact time on hover. `past`: it can't be to come, whatever the clocks of server and browser say. */
+export function Ago({ us: at, past = false }: { us: number | null | undefined; past?: boolean }) {
   const now = useNow();
+  const us = past && at != null ? Math.min(at, now * 1000) : at;
   return (
     <time title={format.exactTime(us)} className="nowrap">
       {format.ago(us, now)}

@@ -55,6 +55,14 @@ export function bytes(value: Num): string {
 
 export const exactBytes = (value: Num): string => (known(value) ? `${grouped.format(value)} bytes` : NONE);
 
+/** US dollars with two significant digits below one: `$0`, `$0.000061`, `$1.20`. */
+export function dollars(value: Num): string {
+  if (!known(value)) return NONE;
+  if (value === 0) return '$0';
+  if (Math.abs(value) >= 0.995) return `$${value.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  return `$${value.toLocaleString('en-US', { maximumSignificantDigits: 2 })}`;
+}
+
 /** `1.2 M rows/s`. */
 export const rate = (perSecond: Num, what = 'rows'): string => (known(perSecond) ? `${number(perSecond)} ${what}/s` : NONE);
 

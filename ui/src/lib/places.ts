@@ -10,13 +10,15 @@ export const writerOf = (writer: string) => {
 
 export const sqlWith = (query: string) => ({ to: '/sql', search: { q: query } as never });
 
-const LAYERS = ['bronze', 'silver', 'gold'];
+/** Namespaces of SQL itself; every other one holds tables of the lake. */
+const NOT_IN_THE_LAKE = ['system', 'pg_catalog', 'information_schema', 'public'];
+const NAMESPACE = /^[a-z][a-z0-9_]*$/;
 
-/** Where a `layer.name` is shown; undefined for tables outside the lake. */
+/** Where a `layer.name` is shown; undefined for tables outside the lake, such as a source's (`shop: public.orders`). */
 export function placeOf(qualified: string) {
   const dot = qualified.indexOf('.');
   const layer = qualified.slice(0, dot);
-  return LAYERS.includes(layer) ? tableAt(layer, qualified.slice(dot + 1)) : undefined;
+  return NAMESPACE.test(layer) && !NOT_IN_THE_LAKE.includes(layer) ? tableAt(layer, qualified.slice(dot + 1)) : undefined;
 }
 
 const BARE = /^[a-z_][a-z0-9_$]*$/;

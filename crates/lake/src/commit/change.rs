@@ -1,4 +1,4 @@
-use crate::table::{TableSpec, WrittenFile};
+use crate::table::{TableSpec, WrittenFile, moved::Moved};
 use model::{Cursor, LakeTable};
 use object_store::path::Path;
 use roaring::RoaringBitmap;
@@ -32,6 +32,13 @@ pub struct TableChange {
     pub drop_all_rows: bool,
     /// Data files that leave the table.
     pub remove_files: Vec<Path>,
+    /// Where the rows of `remove_files` are in `append`: the change moves rows and changes none. Deletes that came since they were read are carried
+    /// over; where one of the files has left the table, the change fails with [`crate::Kind::Conflict`].
+    pub(crate) moved: Option<Arc<Moved>>,
+    /// Whether small manifests become one, however few they are.
+    pub(crate) merge_manifests: bool,
+    /// Snapshots that the table forgets. Those that a branch or tag names stay.
+    pub(crate) expire: Vec<i64>,
     /// Table properties to set, or to remove where the value is `None`.
     pub properties: BTreeMap<String, Option<String>>,
     /// Entries of the snapshot's summary beside Iceberg's own.
@@ -50,15 +57,20 @@ impl TableChange {
             deletes: Vec::new(),
             drop_all_rows: false,
             remove_files: Vec::new(),
+            moved: None,
+            merge_manifests: false,
+            expire: Vec::new(),
             properties: BTreeMap::new(),
             summary: BTreeMap::new(),
             writer: None,
         }
     }
 
-    /// Notes in the snapshot up to which cursor of `source` the table is true.
+    /// Notes in the snapshot up to which cursor of `source` the table is true. What only the source understands stays out: every snapshot of every
+    /// table would repeat it.
     pub fn note_cursor(&mut self, source: &str, cursor: &Cursor) {
-        let json = serde_json::to_string(cursor).unwrap_or_default();
+        let told = Cursor { state: serde_json::Value::Null, ..cursor.clone() };
+        let json = serde_json::to_string(&told).unwrap_or_default();
         let position = if cursor.display.is_empty() { cursor.position.to_string() } else { cursor.display.clone() };
         self.summary.insert(SUMMARY_SOURCE.to_owned(), source.to_owned());
         self.summary.insert(SUMMARY_CURSOR.to_owned(), json);

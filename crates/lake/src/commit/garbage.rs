@@ -1,6 +1,6 @@
-//! Metadata that nothing names any more, collected after the commit that made it so.
+//! Files that nothing names any more, collected after the commit that made it so.
 
-use super::manifests;
+use super::{manifests, pins::Pins};
 use crate::{Error, store::Store};
 use hashbrown::HashSet;
 use iceberg::spec::{ManifestContentType, ManifestFile, ManifestStatus};
@@ -13,61 +13,76 @@ pub(super) struct Garbage {
     pub metadata: Vec<String>,
     /// Manifest lists of expired snapshots.
     pub lists: Vec<String>,
-    /// The manifest list of the oldest snapshot that is kept. Since history is a line, what it lacks no later snapshot has.
-    pub oldest_list: Option<String>,
-    /// Whether data files may belong to another table too, so that only delete files are ours to remove.
-    pub keep_data_files: bool,
+    /// The manifest lists of all snapshots that are kept.
+    pub kept_lists: Vec<String>,
+    /// Whether data files may belong to another table too.
+    pub shares_files: bool,
 }
 
 impl Garbage {
-    /// Removes it. A failure is logged and leaves files that upkeep will find; the commit stands.
-    pub(super) async fn collect(self, store: &Store) {
-        match self.find(store).await {
+    /// Removes it. `sharing` are the manifest lists of all tables that may have the same data files. A failure is logged and leaves files that upkeep
+    /// finds later; the commit stands.
+    pub(super) async fn collect(self, store: &Store, pins: &Pins, sharing: &[String]) {
+        match self.find(store, pins, sharing).await {
             Ok(dead) => store.delete_all(dead).await,
-            Err(error) => tracing::warn!(%error, "metadata that expired could not be collected"),
+            Err(error) => tracing::warn!(%error, "files of expired snapshots could not be collected"),
         }
     }
 
-    async fn find(self, store: &Store) -> Result<Vec<Path>, Error> {
+    async fn find(self, store: &Store, pins: &Pins, sharing: &[String]) -> Result<Vec<Path>, Error> {
         let mut dead = self.metadata.iter().map(|m| store.path(m)).collect::<Result<Vec<_>, _>>()?;
-        let (false, Some(oldest)) = (self.lists.is_empty(), &self.oldest_list) else { return Ok(dead) };
-        let kept = manifests::read_list(store, oldest).await?;
+        if self.lists.is_empty() {
+            return Ok(dead);
+        }
+        let kept = manifests::read_lists(store, &self.kept_lists).await?;
         let names: HashSet<&str> = kept.iter().map(|m| m.manifest_path.as_str()).collect();
-        let mut gone: Vec<ManifestFile> = Vec::new();
-        let mut seen = HashSet::new();
-        for list in &self.lists {
-            for manifest in manifests::read_list(store, list).await? {
-                if !names.contains(manifest.manifest_path.as_str()) && seen.insert(manifest.manifest_path.clone()) {
-                    gone.push(manifest);
-                }
-            }
-            dead.push(store.path(list)?);
+        let mut gone = manifests::read_lists(store, &self.lists).await?;
+        gone.retain(|m| !names.contains(m.manifest_path.as_str()));
+        let (gone_hides, gone_data): (Vec<_>, Vec<_>) = gone.iter().partition(is_deletes);
+        let (kept_hides, kept_data): (Vec<_>, Vec<_>) = kept.iter().partition(is_deletes);
+        let hides = only_in(store, &gone_hides, &kept_hides).await?;
+        let mut data = only_in(store, &gone_data, &kept_data).await?;
+        if self.shares_files && !data.is_empty() {
+            let others = manifests::read_lists(store, sharing).await?;
+            let others: Vec<_> = others.iter().filter(|m| !is_deletes(m)).collect();
+            take_out(store, &mut data, &others).await?;
         }
-        dead.extend(self.files(store, &gone, &kept).await?);
-        for manifest in &gone {
-            dead.push(store.path(&manifest.manifest_path)?);
+        for location in hides.iter().chain(gone.iter().map(|m| &m.manifest_path)).chain(&self.lists) {
+            dead.push(store.path(location)?);
         }
+        let data = data.iter().map(|location| store.path(location)).collect::<Result<Vec<_>, _>>()?;
+        // What a query still reads is found by the next search for orphans.
+        dead.extend(pins.unread(data));
         Ok(dead)
     }
+}
 
-    /// Files that only expired snapshots see.
-    async fn files(&self, store: &Store, gone: &[ManifestFile], kept: &[ManifestFile]) -> Result<Vec<Path>, Error> {
-        let ours = |m: &&ManifestFile| m.content == ManifestContentType::Deletes || !self.keep_data_files;
-        let mut dead = HashSet::new();
-        for manifest in gone.iter().filter(ours) {
-            let entries = manifests::read(store, manifest).await?;
-            dead.extend(entries.iter().filter(|e| e.status != ManifestStatus::Deleted).map(|e| e.file_path().to_owned()));
+fn is_deletes(manifest: &&ManifestFile) -> bool {
+    manifest.content == ManifestContentType::Deletes
+}
+
+/// Files that `gone` lists and `kept` does not.
+async fn only_in(store: &Store, gone: &[&ManifestFile], kept: &[&ManifestFile]) -> Result<HashSet<String>, Error> {
+    let mut found = HashSet::new();
+    for manifest in gone {
+        let entries = manifests::read(store, manifest).await?;
+        found.extend(entries.iter().filter(|e| e.status != ManifestStatus::Deleted).map(|e| e.file_path().to_owned()));
+    }
+    take_out(store, &mut found, kept).await?;
+    Ok(found)
+}
+
+/// Takes out of `found` what `manifests` list as live.
+async fn take_out(store: &Store, found: &mut HashSet<String>, manifests: &[&ManifestFile]) -> Result<(), Error> {
+    for manifest in manifests.iter().filter(|m| manifests::is_live(m)) {
+        if found.is_empty() {
+            return Ok(());
         }
-        if dead.is_empty() {
-            return Ok(Vec::new());
-        }
-        for manifest in kept.iter().filter(ours) {
-            for entry in manifests::read(store, manifest).await? {
-                if entry.status != ManifestStatus::Deleted {
-                    dead.remove(entry.file_path());
-                }
+        for entry in manifests::read(store, manifest).await? {
+            if entry.status != ManifestStatus::Deleted {
+                found.remove(entry.file_path());
             }
         }
-        dead.iter().map(|location| store.path(location)).collect()
     }
+    Ok(())
 }

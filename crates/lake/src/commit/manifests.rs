@@ -2,6 +2,8 @@
 
 use crate::{Error, store::Store};
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use hashbrown::HashSet;
 use iceberg::{
     io::FileIO,
     spec::{
@@ -11,6 +13,9 @@ use iceberg::{
 };
 use object_store::path::Path;
 use std::sync::Arc;
+
+/// Manifest lists that are read at once.
+const LISTS_AT_ONCE: usize = 16;
 
 /// The snapshot that new metadata belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +109,17 @@ pub(crate) async fn read_list(store: &Store, location: &str) -> Result<Vec<Manif
     let list = ManifestList::parse_with_version(&bytes, iceberg::spec::FormatVersion::V2);
     let list = list.map_err(|e| Error::corrupt(format!("the manifest list {location}"), e))?;
     Ok(list.consume_entries().into_iter().collect())
+}
+
+/// Every manifest of several lists, once.
+pub(crate) async fn read_lists(store: &Store, locations: &[String]) -> Result<Vec<ManifestFile>, Error> {
+    let one = |location: String| async move { read_list(store, &location).await };
+    let reads = futures::stream::iter(locations.to_vec()).map(one).buffer_unordered(LISTS_AT_ONCE);
+    let read: Vec<Vec<ManifestFile>> = reads.try_collect().await?;
+    let mut seen = HashSet::new();
+    let mut all: Vec<ManifestFile> = read.into_iter().flatten().collect();
+    all.retain(|m| seen.insert(m.manifest_path.clone()));
+    Ok(all)
 }
 
 /// Reads a manifest; its entries carry the sequence numbers and snapshot that they inherit from the list.

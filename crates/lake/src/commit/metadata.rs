@@ -5,23 +5,29 @@ use crate::{
     Error,
     error::Kind,
     table::{TableSpec, schema},
+    upkeep::SNAPSHOTS_KEPT_MOST,
 };
 use iceberg::spec::{
-    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, Snapshot, SortDirection, SortField, SortOrder,
-    Summary, TableMetadata, TableMetadataBuilder, Transform, UnboundPartitionSpec,
+    FormatVersion, MAIN_BRANCH, NullOrder, Operation, Schema as IcebergSchema, Snapshot, SnapshotRef, SortDirection, SortField,
+    SortOrder, Summary, TableMetadata, TableMetadataBuilder, Transform, UnboundPartitionSpec,
 };
 use model::LakeTable;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Property with the names of the key columns as a JSON array.
 const KEY: &str = "lakebox.key";
 /// Iceberg's property for how many former metadata files the log names.
 const PREVIOUS_VERSIONS: (&str, &str) = ("write.metadata.previous-versions-max", "20");
-/// Iceberg's property for how many snapshots expiry keeps.
-pub(crate) const SNAPSHOTS_KEPT: &str = "history.expire.min-snapshots-to-keep";
-const SNAPSHOTS_KEPT_DEFAULT: usize = 100;
-/// Snapshots expire this many at a time, so that most commits have nothing to collect.
-const EXPIRE_AT_ONCE: usize = 10;
+/// Snapshots that a table has at most before commits let the oldest go, whatever upkeep does: metadata is written anew by every commit.
+const SNAPSHOTS_MOST: usize = 1000;
+/// How many go then, so that most commits have nothing to collect.
+const EXPIRE_AT_ONCE: usize = 100;
+
+/// Names that Iceberg keeps for itself: they are no properties, though clients send some as such.
+pub(crate) const REFUSED_PROPERTIES: [&str; 9] = iceberg::spec::TableProperties::RESERVED_PROPERTIES;
 
 /// New metadata, and what it no longer names.
 #[derive(Debug)]
@@ -29,7 +35,7 @@ pub(crate) struct NewMetadata {
     pub metadata: TableMetadata,
     /// Metadata files that fell out of the log.
     pub dropped_metadata: Vec<String>,
-    /// Manifest lists of expired snapshots, oldest first.
+    /// Manifest lists of expired snapshots.
     pub expired_lists: Vec<String>,
 }
 
@@ -146,16 +152,25 @@ pub(crate) struct NewSnapshot {
     pub schema_id: i32,
 }
 
-/// Ends the metadata: adds the snapshot if there is one, and lets the oldest go.
+/// Ends the metadata: adds the snapshot if there is one, and lets go of `expire` and of what is too much.
 pub(crate) fn finish(
     builder: TableMetadataBuilder,
     former: Option<&TableMetadata>,
     new: Option<NewSnapshot>,
+    expire: &[i64],
     table: &LakeTable,
 ) -> Result<NewMetadata, Error> {
     let failed = |e| bad(table, e);
     let mut builder = builder;
-    let mut expired_lists = Vec::new();
+    let mut gone: HashMap<i64, String> = HashMap::new();
+    if let Some(former) = former {
+        let surplus = if new.is_some() { surplus(former) } else { Vec::new() };
+        let named = if expire.is_empty() && surplus.is_empty() { HashSet::new() } else { named(former)? };
+        let asked = expire.iter().filter_map(|id| former.snapshot_by_id(*id));
+        for snapshot in asked.chain(surplus.iter()).filter(|s| !named.contains(&s.snapshot_id())) {
+            gone.insert(snapshot.snapshot_id(), snapshot.manifest_list().to_owned());
+        }
+    }
     if let Some(new) = new {
         let snapshot = Snapshot::builder()
             .with_snapshot_id(new.stamp.snapshot_id)
@@ -167,27 +182,34 @@ pub(crate) fn finish(
             .with_schema_id(new.schema_id)
             .build();
         builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).map_err(failed)?;
-        let expired = former.map(expired).unwrap_or_default();
-        if !expired.is_empty() {
-            builder = builder.remove_snapshots(&expired.iter().map(|(id, _)| *id).collect::<Vec<_>>());
-            expired_lists = expired.into_iter().map(|(_, list)| list).collect();
-        }
+    }
+    if !gone.is_empty() {
+        builder = builder.remove_snapshots(&gone.keys().copied().collect::<Vec<_>>());
     }
     let built = builder.build().map_err(failed)?;
     let dropped_metadata = built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect();
-    Ok(NewMetadata { metadata: built.metadata, dropped_metadata, expired_lists })
+    Ok(NewMetadata { metadata: built.metadata, dropped_metadata, expired_lists: gone.into_values().collect() })
 }
 
-/// Snapshots that one more makes too many, oldest first, with their manifest lists.
-fn expired(former: &TableMetadata) -> Vec<(i64, String)> {
-    let keep = former.properties().get(SNAPSHOTS_KEPT).and_then(|v| v.parse().ok()).unwrap_or(SNAPSHOTS_KEPT_DEFAULT).max(1);
+/// The snapshots that a branch or tag names. The `iceberg` crate tells of one name at a time only, so its JSON is asked.
+pub(crate) fn named(metadata: &TableMetadata) -> Result<HashSet<i64>, Error> {
+    let failed = |e| Error::bug("reading the names of snapshots", e);
+    let json = serde_json::to_value(metadata).map_err(failed)?;
+    let refs = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flatten();
+    let named = refs.filter_map(|(_, r)| r.get("snapshot-id")?.as_i64());
+    Ok(named.chain(metadata.current_snapshot_id()).collect())
+}
+
+/// The oldest snapshots, where there are too many.
+fn surplus(former: &TableMetadata) -> Vec<SnapshotRef> {
     let count = former.snapshots().len() + 1;
-    if count <= keep + EXPIRE_AT_ONCE {
+    let most = former.properties().get(SNAPSHOTS_KEPT_MOST).and_then(|v| v.parse::<usize>().ok());
+    let (most, at_once) = most.map_or((SNAPSHOTS_MOST, EXPIRE_AT_ONCE), |most| (most.max(1) + 10, 10));
+    if count <= most {
         return Vec::new();
     }
     let mut all: Vec<_> = former.snapshots().map(Arc::clone).collect();
     all.sort_by_key(|s| s.sequence_number());
     let current = former.current_snapshot_id();
-    let old = all.into_iter().filter(|s| Some(s.snapshot_id()) != current).take(count - keep);
-    old.map(|s| (s.snapshot_id(), s.manifest_list().to_owned())).collect()
+    all.into_iter().filter(|s| Some(s.snapshot_id()) != current).take(at_once + count - most - 1).collect()
 }

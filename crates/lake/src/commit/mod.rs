@@ -4,9 +4,11 @@ mod change;
 mod garbage;
 pub(crate) mod manifests;
 pub(crate) mod metadata;
+pub(crate) mod moves;
+mod pins;
 mod plan;
 mod rewrite;
-mod snapshot;
+pub(crate) mod snapshot;
 mod summary;
 mod tables;
 

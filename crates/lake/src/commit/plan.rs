@@ -4,7 +4,7 @@ use super::TableChange;
 use crate::{
     Error,
     error::Kind,
-    table::{DeleteRecord, FileRecord, WrittenFile, deletes::Positions},
+    table::{DeleteRecord, FileRecord, WrittenFile, deletes::Positions, moved::Moved},
 };
 use hashbrown::HashMap;
 use object_store::path::Path;
@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub new_deletes: Vec<Positions>,
     /// Whether rows of former snapshots are hidden or gone.
     pub overwrites: bool,
+    /// Whether the rows of the files that leave are in the new ones.
+    pub moves: bool,
 }
 
 impl Plan {
@@ -53,7 +55,12 @@ struct Live {
 pub(crate) fn plan(files: &[FileRecord], deletes: &[DeleteRecord], change: &TableChange) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     let mut live = gather(files, change, &mut plan);
-    hide(&mut live, change)?;
+    hide(&mut live, &change.deletes, change)?;
+    if let Some(moved) = &change.moved {
+        let carried = carried(&plan.removed, moved, change)?;
+        hide(&mut live, &carried, change)?;
+        plan.moves = true;
+    }
     let (gone, live): (Vec<Live>, Vec<Live>) =
         live.into_iter().partition(|l| l.record.view.deleted.as_ref().is_some_and(|d| d.len() == l.record.view.rows));
     plan.removed.extend(gone.into_iter().filter(|l| l.written.is_none()).map(|l| l.record));
@@ -81,12 +88,26 @@ fn gather(files: &[FileRecord], change: &TableChange, plan: &mut Plan) -> Vec<Li
     stay.chain(new).collect()
 }
 
-fn hide(live: &mut [Live], change: &TableChange) -> Result<(), Error> {
-    if change.deletes.is_empty() {
+/// Deletes of the rewritten files that came after they were read, as deletes of the new files.
+fn carried(removed: &[FileRecord], moved: &Moved, change: &TableChange) -> Result<Vec<(Path, RoaringBitmap)>, Error> {
+    if removed.len() != moved.old().count() {
+        let message = format!("files of {} that were rewritten left the table meanwhile", change.table);
+        return Err(Error::new(Kind::Conflict, message).with_table(&change.table));
+    }
+    let mut all = Vec::new();
+    for (path, deleted) in removed.iter().filter_map(|f| Some((&f.view.path, f.view.deleted.as_deref()?))) {
+        let rows = moved.carry(path, deleted);
+        all.extend(rows.into_iter().filter_map(|(at, rows)| Some((moved.new_path(at)?.clone(), rows))));
+    }
+    Ok(all)
+}
+
+fn hide(live: &mut [Live], deletes: &[(Path, RoaringBitmap)], change: &TableChange) -> Result<(), Error> {
+    if deletes.is_empty() {
         return Ok(());
     }
     let by_path: HashMap<Path, usize> = live.iter().enumerate().map(|(i, l)| (l.record.view.path.clone(), i)).collect();
-    for (path, positions) in &change.deletes {
+    for (path, positions) in deletes {
         let Some(l) = by_path.get(path).and_then(|i| live.get_mut(*i)) else { continue };
         if positions.max().is_some_and(|max| u64::from(max) >= l.record.view.rows) {
             let message = format!(

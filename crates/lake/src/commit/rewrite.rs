@@ -46,6 +46,8 @@ pub(super) struct Rewrite<'a> {
     /// The table's sort order, which files that were written sorted follow.
     pub sort_order: Option<i32>,
     pub stamp: Stamp,
+    /// Whether small manifests become one, however few they are.
+    pub merges: bool,
 }
 
 /// The manifests of one kind after a commit.
@@ -113,7 +115,7 @@ impl Rewrite<'_> {
         leaving: HashSet<Arc<str>>,
         gone: HashSet<String>,
     ) -> Result<Rewritten, Error> {
-        let merge = live.len() >= MANIFESTS_MOST;
+        let merge = live.len() >= MANIFESTS_MOST || (self.merges && live.len() > 1);
         let is_replaced =
             |m: &&ManifestFile| leaving.contains(m.manifest_path.as_str()) || (merge && m.manifest_length < MANIFEST_BYTES_FULL);
         let (replaced, kept): (Vec<&ManifestFile>, Vec<&ManifestFile>) = live.into_iter().partition(is_replaced);

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     Error,
+    error::Kind,
     store::Store,
     table::{
         FileRecord, Parts, TableSpec, TableState,
@@ -47,7 +48,13 @@ pub(super) async fn prepare(
     let (files, deletes) = former.map_or((&[][..], &[][..]), |f| (&f.parts.files[..], &f.parts.deletes[..]));
     let planned = plan(files, deletes, &change)?;
     let reshapes = former.is_none_or(|f| change.spec.as_ref().is_some_and(|s| s != f.spec()) || properties_change(f, &change));
-    if planned.is_empty() && !reshapes {
+    if let (Some(moved), Some(former)) = (&change.moved, former)
+        && !moved.is_of(former.schema())
+    {
+        let message = format!("the columns of {} changed while its files were rewritten", change.table);
+        return Err(Error::new(Kind::Conflict, message).with_table(&change.table));
+    }
+    if planned.is_empty() && !reshapes && change.expire.is_empty() && !change.merge_manifests {
         return Ok(None);
     }
     let table = change.table.clone();
@@ -90,8 +97,8 @@ impl<'a> Work<'a> {
         let former = self.former.map(|f| (f.metadata.as_ref(), f.metadata_location.as_str()));
         let builder = metadata::reshape(former, &self.change, &location)?;
         let data = planned.appended.iter().map(|(w, _)| w.path.clone()).collect();
-        if planned.is_empty() {
-            let new = metadata::finish(builder, former.map(|f| f.0), None, &self.change.table)?;
+        if planned.is_empty() && !self.change.merge_manifests {
+            let new = metadata::finish(builder, former.map(|f| f.0), None, &self.change.expire, &self.change.table)?;
             let files = self.former.map(Files::of).unwrap_or_default();
             return self.end(new, files, Vec::new(), data);
         }
@@ -108,6 +115,7 @@ impl<'a> Work<'a> {
         let former = self.former.map(|f| f.metadata.as_ref());
         let shaped = metadata::preview(&builder, &self.change.table)?;
         let new_deletes = self.encode_deletes(std::mem::take(&mut planned.new_deletes)).await?;
+        planned.moves |= planned.is_empty();
         let operation = summary::operation(&planned, &new_deletes);
         let mut counts = summary::Counts::of(&planned, &new_deletes);
         let rewrite = Rewrite {
@@ -116,6 +124,7 @@ impl<'a> Work<'a> {
             schema: Arc::clone(shaped.current_schema()),
             sort_order: i32::try_from(shaped.default_sort_order_id()).ok(),
             stamp: self.stamp,
+            merges: self.change.merge_manifests,
         };
         let (files, mut written) = rewrite.run(self.former.map_or(&[], |f| &f.manifests), planned, new_deletes).await?;
         counts.total(&files);
@@ -130,7 +139,7 @@ impl<'a> Work<'a> {
             summary: counts.summary(&self.change.summary),
             schema_id: shaped.current_schema_id(),
         };
-        let new = metadata::finish(builder, former, Some(snapshot), &self.change.table)?;
+        let new = metadata::finish(builder, former, Some(snapshot), &self.change.expire, &self.change.table)?;
         Ok((new, files, written))
     }
 
@@ -154,13 +163,14 @@ impl<'a> Work<'a> {
         files.push((path.clone(), json.into()));
         let spec = metadata::spec_of(&new.metadata)?;
         let garbage = Garbage {
-            oldest_list: new.metadata.snapshots().min_by_key(|s| s.sequence_number()).map(|s| s.manifest_list().to_owned()),
-            keep_data_files: new.metadata.properties().get(super::GC_ENABLED).is_some_and(|v| v == "false"),
             metadata: new.dropped_metadata,
+            kept_lists: lists(&new.metadata),
+            shares_files: new.metadata.properties().get(super::GC_ENABLED).is_some_and(|v| v == "false"),
             lists: new.expired_lists,
         };
         let parts = Parts {
             table: table.clone(),
+            warehouse: self.store.root().into(),
             writer: self.change.writer.clone().or_else(|| self.former.and_then(|f| f.writer.clone())),
             metadata: Arc::new(new.metadata),
             metadata_location: self.store.location(&path),
@@ -171,6 +181,11 @@ impl<'a> Work<'a> {
         let expected = self.former.map(|f| f.metadata_location.clone());
         Ok(Prepared { table, expected, writer: self.change.writer, files, data, state: TableState::new(parts, spec), garbage })
     }
+}
+
+/// The manifest lists of all snapshots.
+pub(super) fn lists(metadata: &TableMetadata) -> Vec<String> {
+    metadata.snapshots().map(|s| s.manifest_list().to_owned()).collect()
 }
 
 /// Where columns changed, the statistics of former files follow them.
@@ -191,7 +206,7 @@ fn new_snapshot_id() -> i64 {
 }
 
 /// The version in the name of a metadata file (`00012-….metadata.json`).
-fn metadata_version(location: &str) -> u64 {
+pub(crate) fn metadata_version(location: &str) -> u64 {
     let name = location.rsplit('/').next().unwrap_or_default();
     name.split('-').next().and_then(|v| v.parse().ok()).unwrap_or(0)
 }

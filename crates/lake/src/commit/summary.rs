@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 /// The operation that a plan amounts to.
 pub(super) fn operation(plan: &Plan, new_deletes: &[EncodedDeletes]) -> Operation {
-    if !plan.overwrites && new_deletes.is_empty() {
+    if plan.moves {
+        Operation::Replace
+    } else if !plan.overwrites && new_deletes.is_empty() {
         Operation::Append
     } else if plan.appended.is_empty() {
         Operation::Delete

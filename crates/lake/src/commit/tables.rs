@@ -1,25 +1,30 @@
 use super::{
     TableChange,
+    moves::Moves,
+    pins::Pins,
     snapshot::{Prepared, prepare},
 };
 use crate::{
     Error,
     error::Kind,
-    store::Store,
-    table::{TableState, load},
+    store::{Held, Store},
+    table::{TableState, load, travel},
 };
 use catalog::{Catalog, Commit, CursorSwap, ObjectChange, PointerSwap, TableRecord};
+use futures::{StreamExt, TryStreamExt};
 use model::LakeTable;
 use parking_lot::RwLock;
 use runtime::SharedClock;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How many tables are loaded at once when a lake is opened.
 const LOADED_AT_ONCE: usize = 16;
+/// Former snapshots that are kept in memory once they were read.
+const FORMER_KEPT: usize = 16;
 
 /// All tables of a lake as the catalog has them, and the only way to change them.
 ///
@@ -39,6 +44,12 @@ struct Inner {
     writers: parking_lot::Mutex<HashMap<LakeTable, Arc<Mutex<()>>>>,
     /// Tables whose last commit ended with an error of the catalog, so that memory may be behind.
     doubtful: parking_lot::Mutex<HashSet<LakeTable>>,
+    /// Rewritten files that sinks may still name.
+    moves: Arc<Moves>,
+    /// Views that queries may hold.
+    pins: Pins,
+    /// Tables as they were, least recently read first.
+    former: parking_lot::Mutex<VecDeque<Arc<TableState>>>,
 }
 
 /// What a commit did.
@@ -49,6 +60,9 @@ pub(crate) struct Applied {
     /// Those whose pointer moved.
     pub moved: Vec<LakeTable>,
 }
+
+/// A table that is written and not committed, and what keeps its metadata files from being taken for orphans meanwhile.
+type Staged = (Arc<TableState>, Vec<Held>);
 
 impl Tables {
     /// Loads every table that the catalog points to.
@@ -63,15 +77,26 @@ impl Tables {
             states: RwLock::default(),
             writers: parking_lot::Mutex::default(),
             doubtful: parking_lot::Mutex::default(),
+            moves: Arc::default(),
+            pins: Pins::default(),
+            former: parking_lot::Mutex::default(),
         };
         let tables = Self { inner: Arc::new(inner) };
-        let records = tables.inner.catalog.tables().await?;
-        tables.load(records).await?;
+        let (kept, own): (Vec<_>, Vec<_>) =
+            tables.inner.catalog.tables().await?.into_iter().partition(|record| record.table.layer.is_kept());
+        tables.load(kept).await?;
+        // A table that outside engines write and break costs nobody else anything: it is missing until it is dropped or registered anew.
+        let load_own = async |record: TableRecord| {
+            let table = record.table.clone();
+            if let Err(error) = tables.load(vec![record]).await {
+                tracing::error!(%error, "{table} can't be read and is left out");
+            }
+        };
+        futures::stream::iter(own).for_each_concurrent(LOADED_AT_ONCE, load_own).await;
         Ok(tables)
     }
 
     async fn load(&self, records: Vec<TableRecord>) -> Result<(), Error> {
-        use futures::{StreamExt, TryStreamExt};
         let loads =
             futures::stream::iter(records).map(|record| load::load(&self.inner.store, record)).buffer_unordered(LOADED_AT_ONCE);
         let loaded: Vec<TableState> = loads.try_collect().await?;
@@ -92,9 +117,46 @@ impl Tables {
         &self.inner.catalog
     }
 
+    /// Views that queries may hold.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.inner.pins
+    }
+
+    /// Rewritten files that sinks may still name.
+    pub(crate) fn moves(&self) -> &Arc<Moves> {
+        &self.inner.moves
+    }
+
     /// A table as last committed.
     pub fn state(&self, table: &LakeTable) -> Option<Arc<TableState>> {
         self.inner.states.read().get(table).cloned()
+    }
+
+    /// A table as it was in one of its snapshots, with the columns it had then. What the metadata says of other snapshots is as of now.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] where there is no such table, or no such snapshot any more.
+    pub async fn state_at(&self, table: &LakeTable, snapshot_id: i64) -> Result<Arc<TableState>, Error> {
+        let missing = || Error::new(Kind::NotFound, format!("there is no table {table}")).with_table(table);
+        let now = self.state(table).ok_or_else(missing)?;
+        // A table that was dropped and made anew shares no snapshot with the former one, but asking the metadata first costs nothing.
+        let named = now.parts.metadata.snapshot_by_id(snapshot_id).is_some();
+        let is_it = |s: &Arc<TableState>| s.table() == table && s.view().snapshot_id == Some(snapshot_id);
+        if named {
+            let mut former = self.inner.former.lock();
+            if let Some(known) = former.iter().position(is_it).and_then(|i| former.remove(i)) {
+                former.push_back(Arc::clone(&known));
+                return Ok(known);
+            }
+        }
+        let read = Arc::new(travel::at(&self.inner.store, &now, snapshot_id).await?);
+        let mut former = self.inner.former.lock();
+        former.retain(|s| !is_it(s));
+        former.push_back(Arc::clone(&read));
+        while former.len() > FORMER_KEPT {
+            former.pop_front();
+        }
+        Ok(read)
     }
 
     /// Every table as last committed, ordered by layer and name.
@@ -120,6 +182,11 @@ impl Tables {
         let names: Vec<LakeTable> = changes.iter().map(|c| c.table.clone()).collect();
         let _writers = self.lock(&names).await?;
         self.clear_doubt(&names).await?;
+        let mut changes = changes;
+        for change in &mut changes {
+            change.deletes = self.inner.moves.lead(&change.table, std::mem::take(&mut change.deletes));
+        }
+        let moved: Vec<_> = changes.iter().map(|c| c.moved.clone()).collect();
         let now_us = self.inner.clock.now_us();
         let formers: Vec<_> = names.iter().map(|n| self.state(n)).collect();
         let prepares =
@@ -130,11 +197,16 @@ impl Tables {
             self.inner.doubtful.lock().extend(names);
             return Err(error);
         }
-        let garbage: Vec<_> = prepared.iter_mut().map(|p| std::mem::take(&mut p.garbage)).collect();
+        let garbage: Vec<_> = prepared.iter_mut().map(|p| (p.table.clone(), std::mem::take(&mut p.garbage))).collect();
         let made: HashMap<LakeTable, Arc<TableState>> = prepared.into_iter().map(|p| (p.table, Arc::new(p.state))).collect();
         self.inner.states.write().extend(made.iter().map(|(name, state)| (name.clone(), Arc::clone(state))));
-        for dead in garbage {
-            dead.collect(&self.inner.store).await;
+        for (name, moved) in names.iter().zip(moved) {
+            if let (Some(moved), Some(state)) = (moved, made.get(name)) {
+                self.inner.moves.moved(name, state.writer(), moved);
+            }
+        }
+        for (name, dead) in garbage {
+            dead.collect(&self.inner.store, &self.inner.pins, &self.sharing(&name)).await;
         }
         let moved = names.iter().filter(|name| made.contains_key(*name)).cloned().collect();
         let after = names.iter().zip(formers).map(|(name, former)| made.get(name).cloned().or(former));
@@ -144,7 +216,7 @@ impl Tables {
     }
 
     /// Writes a table that nobody can see yet: [`Self::commit_objects`] puts it in place.
-    pub(crate) async fn stage(&self, change: TableChange) -> Result<Arc<TableState>, Error> {
+    pub(crate) async fn stage(&self, change: TableChange) -> Result<Staged, Error> {
         let table = change.table.clone();
         let staged = self.stage_change(None, change).await?;
         staged.ok_or_else(|| Error::new(Kind::Bug, format!("the new table {table} has no shape")))
@@ -155,7 +227,7 @@ impl Tables {
         &self,
         former: &Arc<TableState>,
         change: TableChange,
-    ) -> Result<Option<Arc<TableState>>, Error> {
+    ) -> Result<Option<Staged>, Error> {
         self.stage_change(Some(former), change).await
     }
 
@@ -163,18 +235,19 @@ impl Tables {
         &self,
         former: Option<&Arc<TableState>>,
         change: TableChange,
-    ) -> Result<Option<Arc<TableState>>, Error> {
+    ) -> Result<Option<Staged>, Error> {
         let Some(prepared) = prepare(&self.inner.store, former, change, self.inner.clock.now_us()).await? else {
             return Ok(None);
         };
+        let held = prepared.files.iter().map(|(path, _)| self.inner.store.hold(path)).collect();
         let mut prepared = [prepared];
         self.write(&mut prepared).await?;
         let [prepared] = prepared;
-        Ok(Some(Arc::new(prepared.state)))
+        Ok(Some((Arc::new(prepared.state), held)))
     }
 
     /// Puts staged, renamed and dropped tables in place, and changes schemas and views, all in one catalog transaction. Each swap says which
-    /// metadata file the name points to now.
+    /// metadata file the name points to now. The caller holds the tables' locks.
     ///
     /// # Errors
     /// [`Kind::Conflict`]: another writer was first, nothing happened. Else as [`Self::commit`].
@@ -183,32 +256,25 @@ impl Tables {
         swaps: Vec<(LakeTable, Option<String>, Option<Arc<TableState>>)>,
         objects: &[ObjectChange],
     ) -> Result<(), Error> {
-        let names: Vec<LakeTable> = swaps.iter().map(|(name, ..)| name.clone()).collect();
-        let _writers = self.lock(&names).await?;
-        self.clear_doubt(&names).await?;
         let pointers = swaps.iter().map(|(table, expected, state)| PointerSwap {
             table: table.clone(),
             expected: expected.clone(),
             new: state.as_ref().map(|s| s.metadata_location().to_owned()),
             writer: state.as_ref().and_then(|s| s.parts.writer.clone()),
         });
-        let commit = Commit { swaps: pointers.collect(), cursor: None };
-        if let Err(error) = self.inner.catalog.commit_with(commit, objects).await {
-            self.inner.doubtful.lock().extend(names);
-            return Err(error.into());
-        }
-        let mut states = self.inner.states.write();
-        for (name, _, state) in swaps {
-            match state {
-                Some(state) => drop(states.insert(name, state)),
-                None => drop(states.remove(&name)),
-            }
-        }
-        Ok(())
+        let pointers = pointers.collect();
+        self.settle_with(pointers, swaps.into_iter().filter_map(|(_, _, state)| state).collect(), objects).await
+    }
+
+    /// The manifest lists of every table that may have data files of `table`: bronze and silver of one source table share theirs.
+    fn sharing(&self, table: &LakeTable) -> Vec<String> {
+        let states = self.inner.states.read();
+        let others = states.values().filter(|s| s.table() != table && s.table().name == table.name);
+        others.flat_map(|s| super::snapshot::lists(&s.parts.metadata)).collect()
     }
 
     /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.
-    async fn lock(&self, names: &[LakeTable]) -> Result<Vec<OwnedMutexGuard<()>>, Error> {
+    pub(crate) async fn lock(&self, names: &[LakeTable]) -> Result<Vec<OwnedMutexGuard<()>>, Error> {
         let mut sorted: Vec<&LakeTable> = names.iter().collect();
         sorted.sort();
         if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -244,6 +310,34 @@ impl Tables {
         Ok(self.inner.catalog.commit(Commit { swaps, cursor }).await?)
     }
 
+    /// Moves these pointers in one catalog transaction, then memory: a pointer without a new place is forgotten, and `states` has the others. The
+    /// caller holds the tables' locks and has written every file.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub(crate) async fn settle(&self, swaps: Vec<PointerSwap>, states: Vec<Arc<TableState>>) -> Result<(), Error> {
+        self.settle_with(swaps, states, &[]).await
+    }
+
+    /// As [`Self::settle`], and changes namespaces and views in the same catalog transaction.
+    async fn settle_with(
+        &self,
+        swaps: Vec<PointerSwap>,
+        states: Vec<Arc<TableState>>,
+        objects: &[ObjectChange],
+    ) -> Result<(), Error> {
+        let names: Vec<LakeTable> = swaps.iter().map(|s| s.table.clone()).collect();
+        let gone: Vec<LakeTable> = swaps.iter().filter(|s| s.new.is_none()).map(|s| s.table.clone()).collect();
+        if let Err(error) = self.inner.catalog.commit_with(Commit { swaps, cursor: None }, objects).await {
+            self.inner.doubtful.lock().extend(names);
+            return Err(error.into());
+        }
+        let mut all = self.inner.states.write();
+        all.retain(|name, _| !gone.contains(name));
+        all.extend(states.into_iter().map(|state| (state.table().clone(), state)));
+        Ok(())
+    }
+
     /// Brings the memory of these tables in line with the catalog. A sink does so when it opens, because its predecessor may have
     /// gone down over a commit whose end is not known. Cheap where nothing moved.
     ///
@@ -255,7 +349,7 @@ impl Tables {
     }
 
     /// Brings tables of doubt in line. The caller holds their locks.
-    async fn clear_doubt(&self, names: &[LakeTable]) -> Result<(), Error> {
+    pub(crate) async fn clear_doubt(&self, names: &[LakeTable]) -> Result<(), Error> {
         let doubtful: Vec<LakeTable> = {
             let all = self.inner.doubtful.lock();
             names.iter().filter(|n| all.contains(*n)).cloned().collect()
@@ -306,7 +400,7 @@ impl From<catalog::Error> for Error {
             catalog::Kind::Unreachable | catalog::Kind::Refused | catalog::Kind::Newer => Kind::Catalog,
         };
         let table = match error.moved.as_deref() {
-            Some(catalog::Moved::Table { table, .. }) => Some(table.clone()),
+            Some(catalog::Moved::Table { table, .. }) => Some(Box::new(table.clone())),
             _ => None,
         };
         Self { kind, message: error.message.clone(), hint: error.hint.clone(), table, source: Some(Box::new(error)) }

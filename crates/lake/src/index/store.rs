@@ -39,6 +39,8 @@ struct FileEntry {
     group: u64,
     /// The hot table that holds the last row put.
     epoch: u64,
+    /// Whether rows are still to be put that are committed already, so that the file is not known as a whole.
+    partial: bool,
 }
 
 /// Entries that wait to be written as a run; still searched, no longer changed.
@@ -128,7 +130,7 @@ impl KeyIndex {
             stored,
         };
         for (&ordinal, path) in index.stored.files.iter().filter(|(_, path)| live.contains(*path)) {
-            index.files.insert(ordinal, FileEntry { path: path.clone(), group: 0, epoch: 0 });
+            index.files.insert(ordinal, FileEntry { path: path.clone(), group: 0, epoch: 0, partial: false });
             index.ordinals.insert(path.clone(), ordinal);
         }
         Ok(index)
@@ -161,15 +163,44 @@ impl KeyIndex {
         let ordinal = self.next_file;
         self.next_file += 1;
         self.ordinals.insert(path.to_owned(), ordinal);
-        self.files.insert(ordinal, FileEntry { path: path.to_owned(), group: self.group, epoch: self.epoch });
+        self.files.insert(ordinal, FileEntry { path: path.to_owned(), group: self.group, epoch: self.epoch, partial: false });
         ordinal
+    }
+
+    /// The ordinal of a new file whose rows are those of others: they are committed, and are put one after the other by [`Self::relocate`]. Until
+    /// [`Self::completed`] a restart reads the file anew.
+    pub fn file_of_moved(&mut self, path: &str) -> u32 {
+        let ordinal = self.file(path);
+        if let Some(entry) = self.files.get_mut(&ordinal) {
+            entry.partial = true;
+        }
+        ordinal
+    }
+
+    /// For every key whose place leads to `puts[i]`, says that it stands there itself. All puts are rows of one file.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn relocate(&mut self, keys: &[u128], puts: &[Location], lead: impl Fn(Location) -> Location) -> Result<(), IndexError> {
+        let known = self.apply(keys, &vec![Location::NONE; keys.len()])?;
+        let moved = keys.iter().zip(puts).zip(known).filter(|((_, put), known)| known != *put && lead(*known) == **put);
+        let (keys, puts): (Vec<u128>, Vec<Location>) = moved.map(|((key, put), _)| (*key, *put)).unzip();
+        self.apply(&keys, &puts).map(|_| ())
+    }
+
+    /// All rows of a [`Self::file_of_moved`] are put.
+    pub fn completed(&mut self, ordinal: u32) {
+        let (group, epoch) = (self.group, self.epoch);
+        if let Some(entry) = self.files.get_mut(&ordinal) {
+            *entry = FileEntry { path: std::mem::take(&mut entry.path), group, epoch, partial: false };
+        }
     }
 
     /// Takes up a data file under an ordinal that it has already, where an index of other keys takes over from this table's last one.
     pub fn adopt(&mut self, path: &str, ordinal: u32) {
         self.next_file = self.next_file.max(ordinal + 1);
         self.ordinals.insert(path.to_owned(), ordinal);
-        self.files.insert(ordinal, FileEntry { path: path.to_owned(), group: self.group, epoch: self.epoch });
+        self.files.insert(ordinal, FileEntry { path: path.to_owned(), group: self.group, epoch: self.epoch, partial: false });
     }
 
     /// Leaves ordinals below `ordinal` to files that are adopted.
@@ -397,7 +428,7 @@ impl KeyIndex {
             return None;
         }
         let epoch = durable.last().map_or(0, |r| r.epoch);
-        let whole = self.files.iter().filter(|(_, f)| f.epoch <= epoch && (self.is_durable(f.group)));
+        let whole = self.files.iter().filter(|(_, f)| !f.partial && f.epoch <= epoch && self.is_durable(f.group));
         let manifest = Manifest {
             signature: self.stored.signature.clone(),
             snapshot_id: self.snapshot_id,

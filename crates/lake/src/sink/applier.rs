@@ -6,6 +6,7 @@ use super::{
     hot::HotRows,
     ledger::{Delta, Ledger, TableLedger},
     opening::PresentFile,
+    relocate::Relocated,
     segment::Segment,
     shape::{KeyRule, Shape, widen},
 };
@@ -54,6 +55,8 @@ pub(crate) struct Applier {
     last_delete: Option<(Position, Location)>,
     /// Rows of the commit group.
     pub rows: u64,
+    /// Files that upkeep rewrote and that the index still names.
+    pub relocated: Relocated,
 }
 
 /// A key index that background work shares.
@@ -110,6 +113,7 @@ impl Applier {
             floor: 0,
             last_delete: None,
             rows: 0,
+            relocated: Relocated::default(),
         }
     }
 
@@ -206,10 +210,7 @@ impl Applier {
         let path = new_data_path(&self.bronze);
         let ordinal = match &self.index {
             Some(index) => index.keys.lock().file(path.as_ref()),
-            None => {
-                self.next_ordinal += 1;
-                self.next_ordinal - 1
-            }
+            None => self.count_ordinal(),
         };
         self.segments.push(Segment::new(ordinal, path, Arc::clone(&self.shape.file)));
         Ok((ordinal, 0))
@@ -249,7 +250,12 @@ impl Applier {
             |(row, &op): (usize, &u8)| if op == b'd' { Location::NONE } else { Location::new(ordinal, first + row as u32) };
         let puts: Vec<_> = marks.ops.iter().enumerate().map(place).collect();
         let index = self.index.as_ref().ok_or_else(|| self.bug("a keyed table has no index"))?;
-        index.keys.lock().apply(&keys, &puts).map_err(|e| self.index_failed(e))
+        let mut former = index.keys.lock().apply(&keys, &puts).map_err(|e| self.index_failed(e))?;
+        let places = &self.relocated.places;
+        if !places.is_empty() {
+            former.iter_mut().for_each(|place| *place = places.lead(*place));
+        }
+        Ok(former)
     }
 
     /// Rows that were there before go; delete events hide themselves. Says which rows take values over, and from where.
@@ -343,12 +349,18 @@ impl Applier {
         let deletes = &self.deletes;
         let mut deleted = self.deleted.take().unwrap_or_else(|| deletes.iter().copied().collect());
         let table = ledger.tables.get(&self.id);
+        let moved = Arc::clone(&self.relocated.places);
         for (row, key) in keys.into_iter().enumerate() {
             let place = Location::new(ordinal, first + row as u32);
             let lives = |place: Location| {
-                place.file() >= self.floor && !deleted.contains(&place.to_bits()) && lives_in(table, &self.segments, place)
+                let place = moved.lead(place);
+                !place.is_none()
+                    && place.file() >= self.floor
+                    && !deleted.contains(&place.to_bits())
+                    && lives_in(table, &self.segments, place)
             };
             let (count, last) = index.occurrences(key, lives).map_err(|e| self.index_failed(e))?;
+            let last = moved.lead(last);
             let gone = if marks.ops[row] == b'd' {
                 [Some(last).filter(|l| !l.is_none()), Some(place)]
             } else {
@@ -405,6 +417,19 @@ impl Applier {
             }
         }
         Ok(files.into_values().collect())
+    }
+
+    fn count_ordinal(&mut self) -> u32 {
+        self.next_ordinal += 1;
+        self.next_ordinal - 1
+    }
+
+    /// The ordinal of a file whose rows were in others.
+    pub(crate) fn new_ordinal(&mut self, path: &str) -> u32 {
+        match &self.index {
+            Some(index) => index.keys.lock().file_of_moved(path),
+            None => self.count_ordinal(),
+        }
     }
 
     /// The ordinal of the next new file.

@@ -10,6 +10,7 @@ use super::{
 use crate::{Error, TableChange, TableSpec, TableState, WrittenFile};
 use catalog::CursorSwap;
 use model::{Cursor, LakeTable, TableId};
+use object_store::path::Path;
 use pipeline::Durable;
 use std::{collections::HashMap, sync::Arc};
 
@@ -90,7 +91,8 @@ impl Group {
             let files: Vec<_> =
                 written.get(&group.id).into_iter().flatten().map(|(ordinal, _, file)| (*ordinal, Arc::clone(file))).collect();
             let state = |name: &LakeTable| states.get(name).cloned();
-            let gone = table.committed(state(&group.bronze), group.silver.as_ref().and_then(state), &files);
+            let moved = |path: &Path| group.silver.as_ref().is_some_and(|silver| cx.tables.moves().has(silver, path));
+            let gone = table.committed(state(&group.bronze), group.silver.as_ref().and_then(state), &files, moved);
             cx.counters.change(&group.id, |c| c.hot_rows = table.hot_rows());
             let snapshot_id = table.silver_state.as_ref().and_then(|s| s.view().snapshot_id);
             let Some((index, number)) = &group.index else { continue };

@@ -3,6 +3,7 @@
 use super::{applier::Index, counters::SinkCounters, encoder::Encoder, ledger::Ledger, settings::SinkSettings};
 use crate::{
     Error, Kind, Lake, Store, Tables,
+    commit::moves::Presence,
     index::{IndexError, IndexErrorKind, KeyIndex},
 };
 use model::{Cursor, TableId};
@@ -31,6 +32,8 @@ pub(crate) struct Context {
     pub background: Arc<Background>,
     pub counters: SinkCounters,
     pub commit: Arc<CommitState>,
+    /// As long as any part of the sink may still name files, rewrites of them are remembered.
+    pub _presence: Arc<Presence>,
 }
 
 /// Work on the key indexes.
@@ -56,6 +59,14 @@ impl Drop for CommitGuard {
     fn drop(&mut self) {
         self.0.running.store(false, Ordering::Release);
         self.0.ended.notify_waiters();
+    }
+}
+
+impl Background {
+    /// Keeps an error for the sink to meet.
+    pub(crate) fn fail(&self, error: Error) {
+        *self.failed.lock() = Some(error);
+        self.progress.notify_waiters();
     }
 }
 

@@ -10,7 +10,7 @@ use parquet::{
     arrow::{
         ParquetRecordBatchStreamBuilder, ProjectionMask,
         arrow_reader::{ArrowReaderOptions, RowSelection, RowSelector},
-        async_reader::AsyncFileReader,
+        async_reader::{AsyncFileReader, ParquetRecordBatchStream},
     },
     errors::ParquetError,
     file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader},
@@ -41,21 +41,36 @@ pub(crate) async fn read(
     rows: Option<Vec<u32>>,
     mut each: impl FnMut(RecordBatch) -> Result<(), Error> + Send,
 ) -> Result<SchemaRef, Error> {
-    let corrupt = |e: ParquetError| {
-        let damaged = |e| Error::corrupt(format!("the data file {}", store.location(path)), e);
-        match e {
-            // The bytes were not had, which says nothing of them.
-            ParquetError::External(cause) => match cause.downcast::<object_store::Error>() {
-                Ok(cause) => store.failed("reading", path, *cause),
-                Err(cause) => damaged(ParquetError::External(cause)),
-            },
-            e => damaged(e),
-        }
-    };
+    let mut batches = open(store, path, ids, rows).await?;
+    while let Some(batch) = batches.next().await {
+        each(batch?)?;
+    }
+    Ok(batches.schema)
+}
+
+/// A data file that is being read.
+pub(crate) struct Batches {
+    store: Store,
+    path: Path,
+    /// All columns of the file.
+    schema: SchemaRef,
+    stream: ParquetRecordBatchStream<StoredFile>,
+}
+
+impl Batches {
+    /// The next rows, in the file's order; none at the end.
+    pub(crate) async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
+        Some(self.stream.next().await?.map_err(|e| unreadable(&self.store, &self.path, e)))
+    }
+}
+
+/// Begins to read the columns `ids` of a data file; of `rows`, where some are named.
+pub(crate) async fn open(store: &Store, path: &Path, ids: Vec<i32>, rows: Option<Vec<u32>>) -> Result<Batches, Error> {
+    let unreadable = |e| unreadable(store, path, e);
     let file = StoredFile { objects: store.objects(), path: path.clone() };
     // With the page index a selection of few rows reads few pages.
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-    let builder = ParquetRecordBatchStreamBuilder::new_with_options(file, options).await.map_err(corrupt)?;
+    let builder = ParquetRecordBatchStreamBuilder::new_with_options(file, options).await.map_err(unreadable)?;
     let schema = builder.schema().clone();
     let roots: Vec<usize> = ids.iter().filter_map(|&id| position(&schema, Some(id))).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
@@ -63,16 +78,25 @@ pub(crate) async fn read(
     if let Some(rows) = rows {
         builder = builder.with_row_selection(selection(&rows));
     }
-    let mut stream = builder.build().map_err(corrupt)?;
-    while let Some(batch) = stream.next().await {
-        each(batch.map_err(corrupt)?)?;
+    let stream = builder.build().map_err(unreadable)?;
+    Ok(Batches { store: store.clone(), path: path.clone(), schema, stream })
+}
+
+fn unreadable(store: &Store, path: &Path, error: ParquetError) -> Error {
+    let damaged = |e| Error::corrupt(format!("the data file {}", store.location(path)), e);
+    match error {
+        // The bytes were not had, which says nothing of them.
+        ParquetError::External(cause) => match cause.downcast::<object_store::Error>() {
+            Ok(cause) => store.failed("reading", path, *cause),
+            Err(cause) => damaged(ParquetError::External(cause)),
+        },
+        e => damaged(e),
     }
-    Ok(schema)
 }
 
 /// A Parquet file in an object store.
 #[derive(Debug)]
-struct StoredFile {
+pub(crate) struct StoredFile {
     objects: Arc<dyn ObjectStore>,
     path: Path,
 }

@@ -7,6 +7,7 @@ use super::{
     encoder::Encoder,
     ledger::{Ledger, TableLedger},
     opening::{self, names},
+    relocate::Relocated,
     settings::SinkSettings,
     shape::{KeyRule, Shape},
 };
@@ -107,6 +108,7 @@ impl Sink for LakeSink {
             background: Arc::new(Background::default()),
             counters: self.counters.clone(),
             commit: Arc::new(CommitState::default()),
+            _presence: Arc::new(self.lake.tables().moves().enter(&self.source)),
         };
         let cursor = self.start_from_durable(&cx).await?;
         self.open = Some(Open { cx, appliers: BTreeMap::new(), resets: BTreeSet::new(), group: BoundaryInfo::default() });
@@ -143,6 +145,16 @@ impl Sink for LakeSink {
 
     async fn boundary(&mut self, cursor: &Cursor) -> Result<BoundaryInfo, Error> {
         self.open()?.boundary(cursor)
+    }
+
+    async fn tend(&mut self) -> Result<(), Error> {
+        let open = self.open()?;
+        open.cx.check()?;
+        let mut ledger = open.cx.ledger.lock();
+        if open.cx.learn(&mut ledger, &mut open.appliers) {
+            open.cx.publish(&mut ledger)?;
+        }
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<CommitTicket, Error> {
@@ -191,6 +203,8 @@ impl Open {
                 Some(opening::reindex(&self.cx, table, &silver, shape, next_file, files).await?)
             }
         };
+        // The new index names every row where it is.
+        applier.relocated = Relocated::default();
         applier.next_ordinal = next_file;
         Ok(())
     }
@@ -296,6 +310,7 @@ impl Open {
             self.cx.counters.change(id, |c| c.hot_rows = table.hot_rows());
             ledger.unpublished = true;
         }
+        self.cx.learn(&mut ledger, &mut self.appliers);
         if ledger.boundary.as_ref() != Some(cursor) {
             ledger.boundary = Some(cursor.clone());
             ledger.unpublished = true;

@@ -191,6 +191,7 @@ impl TableLedger {
         bronze: Option<Arc<TableState>>,
         silver: Option<Arc<TableState>>,
         written: &[(u32, Arc<WrittenFile>)],
+        moved: impl Fn(&Path) -> bool,
     ) -> Vec<u32> {
         self.dirty = true;
         for (ordinal, file) in written {
@@ -203,7 +204,8 @@ impl TableLedger {
             self.bronze_state = bronze;
         }
         let Some(silver) = silver else { return Vec::new() };
-        let left = |file: &SilverFile| file.committed.is_some() && silver.file(&file.path).is_none();
+        // What upkeep moved elsewhere stays until the sink learns of it.
+        let left = |file: &SilverFile| file.committed.is_some() && silver.file(&file.path).is_none() && !moved(&file.path);
         let gone: Vec<u32> = self.files.iter().filter(|(_, file)| left(file)).map(|(&ordinal, _)| ordinal).collect();
         gone.iter().for_each(|ordinal| drop(self.files.remove(ordinal)));
         self.silver_state = Some(silver);

@@ -13,14 +13,15 @@ mod counters;
 mod dead;
 mod encoder;
 mod fill;
-mod former;
+pub(crate) mod former;
 mod hot;
 mod lake_sink;
 mod ledger;
 mod opening;
+mod relocate;
 mod segment;
 mod settings;
-mod shape;
+pub(crate) mod shape;
 
 #[cfg(test)]
 mod tests;

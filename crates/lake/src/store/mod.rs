@@ -2,10 +2,13 @@
 
 mod counted;
 mod durable;
+mod held;
 mod lock;
+mod spelling;
 mod upload;
 
 pub use counted::{Counters, StoreCounts};
+pub(crate) use held::Held;
 pub(crate) use lock::WarehouseLock;
 pub use upload::FileSink;
 
@@ -33,6 +36,7 @@ struct Inner {
     local: Option<PathBuf>,
     objects: Arc<dyn ObjectStore>,
     counters: Arc<Counters>,
+    held: Arc<held::Holding>,
 }
 
 impl Store {
@@ -81,7 +85,7 @@ impl Store {
     fn new(root: String, local: Option<PathBuf>, objects: Arc<dyn ObjectStore>) -> Self {
         let counters = Arc::new(Counters::default());
         let objects: Arc<dyn ObjectStore> = Arc::new(Counted::new(objects, Arc::clone(&counters)));
-        Self { inner: Arc::new(Inner { root, local, objects, counters }) }
+        Self { inner: Arc::new(Inner { root, local, objects, counters, held: Arc::default() }) }
     }
 
     /// A warehouse over any object store, for tests that plant faults. Its root is spelt `memory://lake`.
@@ -114,13 +118,13 @@ impl Store {
         format!("{}/{path}", self.inner.root)
     }
 
-    /// The file of a spelling.
+    /// The file of a spelling, ours or that of another engine (`file:/a` and `/a` for `file:///a`, `s3a://` for `s3://`).
     ///
     /// # Errors
     /// [`Kind::Corrupt`] where it is outside this warehouse: the lake was moved, or the metadata is not ours.
     pub fn path(&self, location: &str) -> Result<Path, Error> {
         let inside = location.strip_prefix(self.root()).and_then(|rest| rest.strip_prefix('/'));
-        inside.and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
+        inside.or_else(|| spelling::inside(self.root(), location)).and_then(|rest| Path::parse(rest).ok()).ok_or_else(|| {
             Error::new(Kind::Corrupt, format!("`{location}` is not inside the warehouse {}", self.root())).with_hint(
                 "A lake can't be moved: its metadata names absolute paths. Configure the warehouse where it was created.",
             )
@@ -151,6 +155,18 @@ impl Store {
         futures::future::try_join_all(puts).await.map(|_| ())
     }
 
+    /// Makes folders where the warehouse is on a local disk; elsewhere there are none.
+    ///
+    /// # Errors
+    /// [`Kind::Storage`].
+    pub async fn make_folders(&self, folders: &[Path]) -> Result<(), Error> {
+        let Some(root) = &self.inner.local else { return Ok(()) };
+        let folders: Vec<PathBuf> = folders.iter().map(|f| durable::on_disk(root, f)).collect();
+        let make =
+            move || folders.iter().try_for_each(|f| std::fs::create_dir_all(f).map_err(|e| durable::failed("making", f, e)));
+        runtime::blocking("making folders", make).await?
+    }
+
     /// Makes the directory entries of files that a [`FileSink`] wrote last too.
     ///
     /// # Errors
@@ -169,6 +185,16 @@ impl Store {
             Some(root) => FileSink::local(root, path, Arc::clone(&self.inner.counters)),
             None => FileSink::remote(self.clone(), path),
         }
+    }
+
+    /// Keeps a file that no table names yet from being taken for an orphan, until what is returned is dropped.
+    pub(crate) fn hold(&self, path: &Path) -> Held {
+        Held::new(&self.inner.held, path)
+    }
+
+    /// The files that are held now.
+    pub(crate) fn held(&self) -> std::collections::HashSet<Path> {
+        self.inner.held.all()
     }
 
     /// Removes files that nothing names any more. Failures are logged: what stays is collected later.

@@ -9,10 +9,14 @@ use crate::{
 };
 use arrow::datatypes::Schema;
 use catalog::TableRecord;
-use iceberg::spec::{DataContentType, ManifestEntry, ManifestFile, ManifestStatus, TableMetadata};
+use iceberg::spec::{DataContentType, DataFileFormat, ManifestEntry, ManifestFile, ManifestStatus, Struct, TableMetadata};
+use model::LakeTable;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 /// Reads the metadata that `record` points to, its current manifests and its delete files.
 ///
@@ -23,34 +27,44 @@ pub(crate) async fn load(store: &Store, record: TableRecord) -> Result<TableStat
 }
 
 async fn read(store: &Store, record: &TableRecord) -> Result<TableState, Error> {
-    let json = store.get(&store.path(&record.metadata_location)?).await?;
-    let metadata: TableMetadata =
-        serde_json::from_slice(&json).map_err(|e| Error::corrupt(format!("the metadata {}", record.metadata_location), e))?;
+    let metadata = read_metadata(store, &record.metadata_location).await?;
+    let pointer =
+        Pointer { table: &record.table, writer: record.writer.clone(), metadata_location: record.metadata_location.clone() };
+    assemble(store, pointer, metadata).await
+}
+
+/// Reads a metadata file.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) async fn read_metadata(store: &Store, location: &str) -> Result<TableMetadata, Error> {
+    let json = store.get(&store.path(location)?).await?;
+    serde_json::from_slice(&json).map_err(|e| Error::corrupt(format!("the metadata {location}"), e))
+}
+
+/// What the catalog says of a table.
+#[derive(Debug)]
+pub(crate) struct Pointer<'a> {
+    pub table: &'a LakeTable,
+    pub writer: Option<String>,
+    pub metadata_location: String,
+}
+
+/// A table in memory from its metadata: reads the manifests and delete files of the current snapshot.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: TableMetadata) -> Result<TableState, Error> {
+    let table = pointer.table;
     let spec = metadata::spec_of(&metadata)?;
-    let mut manifests = Vec::new();
-    if let Some(snapshot) = metadata.current_snapshot() {
-        manifests = manifests::read_list(store, snapshot.manifest_list()).await?;
-    }
-    let listed =
-        futures::future::try_join_all(manifests.iter().filter(|m| manifests::is_live(m)).map(|m| entries(store, m))).await?;
-    let mut files = Vec::new();
-    let mut hides = Vec::new();
-    for (manifest, entry) in listed.into_iter().flatten() {
-        match entry.content_type() {
-            DataContentType::Data => files.push(file_record(store, &entry, manifest, &spec.schema)?),
-            DataContentType::PositionDeletes => hides.push((manifest, entry)),
-            DataContentType::EqualityDeletes => {
-                let message = format!("{} has equality deletes, which lakebox neither writes nor reads", record.table);
-                return Err(Error::new(crate::Kind::Corrupt, message));
-            }
-        }
-    }
-    let deletes = hide(store, &mut files, hides).await?;
+    let list = metadata.current_snapshot().map(|s| s.manifest_list().to_owned());
+    let Contents { manifests, files, deletes } = contents(store, table, list.as_deref(), &spec.schema).await?;
     let parts = Parts {
-        table: record.table.clone(),
-        writer: record.writer.clone(),
+        table: table.clone(),
+        writer: pointer.writer,
+        warehouse: store.root().into(),
         metadata: Arc::new(metadata),
-        metadata_location: record.metadata_location.clone(),
+        metadata_location: pointer.metadata_location,
         manifests,
         files,
         deletes,
@@ -58,38 +72,123 @@ async fn read(store: &Store, record: &TableRecord) -> Result<TableState, Error> 
     Ok(TableState::new(parts, spec))
 }
 
-async fn entries(store: &Store, manifest: &ManifestFile) -> Result<Vec<(Arc<str>, Arc<ManifestEntry>)>, Error> {
-    let name: Arc<str> = Arc::from(manifest.manifest_path.as_str());
-    let entries = manifests::read(store, manifest).await?;
-    Ok(entries.into_iter().filter(|e| e.status != ManifestStatus::Deleted).map(|e| (Arc::clone(&name), e)).collect())
+/// What the manifest list of a snapshot leads to.
+pub(crate) struct Contents {
+    pub manifests: Vec<ManifestFile>,
+    pub files: Vec<FileRecord>,
+    pub deletes: Vec<DeleteRecord>,
 }
 
-fn file_record(store: &Store, entry: &ManifestEntry, manifest: Arc<str>, schema: &Schema) -> Result<FileRecord, Error> {
-    let stats = Arc::new(Metrics::from_entry(&entry.data_file).stats(schema));
+/// Reads a manifest list, its manifests and its delete files; without a list there is nothing.
+pub(crate) async fn contents(store: &Store, table: &LakeTable, list: Option<&str>, schema: &Schema) -> Result<Contents, Error> {
+    let manifests = match list {
+        Some(location) => manifests::read_list(store, location).await?,
+        None => Vec::new(),
+    };
+    let listed =
+        futures::future::try_join_all(manifests.iter().filter(|m| manifests::is_live(m)).map(|m| entries(store, m))).await?;
+    let mut files = Vec::new();
+    let mut hides = Vec::new();
+    let mut homes = HashMap::new();
+    for Listed { manifest, spec_id, entry } in listed.into_iter().flatten() {
+        if entry.file_format() != DataFileFormat::Parquet {
+            let message = format!("{} is a file of {table} in {}", entry.file_path(), entry.file_format());
+            return Err(Error::new(crate::Kind::Corrupt, format!("{message}, which lakebox can't read"))
+                .with_hint("Write Parquet: set the table property `write.format.default` to `parquet`."));
+        }
+        match entry.content_type() {
+            DataContentType::Data => {
+                let record = file_record(store, table, &entry, manifest, schema)?;
+                if !entry.data_file.partition().fields().is_empty() || spec_id != 0 {
+                    homes.insert(record.view.path.clone(), (spec_id, entry.data_file.partition().clone()));
+                }
+                files.push(record);
+            }
+            DataContentType::PositionDeletes => hides.push(Listed { manifest, spec_id, entry }),
+            DataContentType::EqualityDeletes => {
+                let message = format!("{table} has equality deletes, which lakebox neither writes nor reads");
+                return Err(Error::new(crate::Kind::Corrupt, message)
+                    .with_hint("Let the engine write position deletes, or copy on write."));
+            }
+        }
+    }
+    let deletes = hide(store, table, &mut files, &homes, hides).await?;
+    Ok(Contents { manifests, files, deletes })
+}
+
+/// A live entry, the manifest that lists it, and the partition spec of that manifest.
+struct Listed {
+    manifest: Arc<str>,
+    spec_id: i32,
+    entry: Arc<ManifestEntry>,
+}
+
+/// Partition spec and partition of data files; those of unpartitioned tables are left out.
+type Homes = HashMap<Path, (i32, Struct)>;
+
+async fn entries(store: &Store, manifest: &ManifestFile) -> Result<Vec<Listed>, Error> {
+    let name: Arc<str> = Arc::from(manifest.manifest_path.as_str());
+    let entries = manifests::read(store, manifest).await?;
+    let listed = |entry| Listed { manifest: Arc::clone(&name), spec_id: manifest.partition_spec_id, entry };
+    Ok(entries.into_iter().filter(|e| e.status != ManifestStatus::Deleted).map(listed).collect())
+}
+
+fn file_record(
+    store: &Store,
+    table: &LakeTable,
+    entry: &ManifestEntry,
+    manifest: Arc<str>,
+    schema: &Schema,
+) -> Result<FileRecord, Error> {
+    let mut stats = Metrics::from_entry(&entry.data_file).stats(schema);
+    if !table.layer.is_kept() {
+        // How long other writers leave their bounds is not known, so a short one may be cut short as well.
+        stats.values_mut().for_each(|s| s.exact = false);
+    }
+    let stats = Arc::new(stats);
     let path = store.path(entry.file_path())?;
     let view = ViewFile { path, bytes: entry.file_size_in_bytes(), rows: entry.record_count(), deleted: None, stats };
     Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None })
 }
 
+/// By the specification a position delete only hides rows of files in its own partition. Some readers go by that and others by the path
+/// alone, so that a delete file in another partition hides rows from some of them.
+fn misplaced(table: &LakeTable, entry: &ManifestEntry, path: &Path) -> Error {
+    let deletes = entry.file_path();
+    let message =
+        format!("{deletes} deletes rows of {path}, which is in another partition of {table}, so engines would not agree on them");
+    Error::new(crate::Kind::Corrupt, message).with_hint(
+        "The engine wrote its deletes under the newest partition spec. Let another engine rewrite the older files first, or delete with another engine.",
+    )
+}
+
 /// Reads all delete files and notes their positions at the data files.
 async fn hide(
     store: &Store,
+    table: &LakeTable,
     files: &mut [FileRecord],
-    hides: Vec<(Arc<str>, Arc<ManifestEntry>)>,
+    homes: &Homes,
+    hides: Vec<Listed>,
 ) -> Result<Vec<DeleteRecord>, Error> {
-    let read = hides.into_iter().map(|(manifest, entry)| async move {
+    let read = hides.into_iter().map(|Listed { manifest, spec_id, entry }| async move {
         let path = store.path(entry.file_path())?;
         let bytes = store.get(&path).await?;
         let store = store.clone();
         let positions = runtime::blocking("reading a delete file", move || deletes::decode(&store, &path, bytes)).await??;
-        Ok::<_, Error>((manifest, entry, positions))
+        Ok::<_, Error>((manifest, spec_id, entry, positions))
     });
     let mut all: BTreeMap<Path, RoaringBitmap> = BTreeMap::new();
     let mut wide: BTreeMap<Path, RoaringBitmap> = BTreeMap::new();
     let mut records = Vec::new();
-    for (manifest, entry, positions) in futures::future::try_join_all(read).await? {
+    let plain = (0, Struct::empty());
+    let live: HashSet<Path> = files.iter().map(|f| f.view.path.clone()).collect();
+    for (manifest, spec_id, entry, positions) in futures::future::try_join_all(read).await? {
         let scope = entry.data_file.referenced_data_file().map(|location| store.path(&location)).transpose()?;
         for (path, rows) in positions {
+            let (home_spec, home) = homes.get(&path).unwrap_or(&plain);
+            if live.contains(&path) && (*home_spec != spec_id || home != entry.data_file.partition()) {
+                return Err(misplaced(table, &entry, &path));
+            }
             if scope.is_none() {
                 *wide.entry(path.clone()).or_default() |= &rows;
             }

@@ -4,9 +4,11 @@ pub(crate) mod bounds;
 pub(crate) mod deletes;
 mod evolve;
 pub(crate) mod load;
+pub(crate) mod moved;
 pub(crate) mod schema;
 mod spec;
 mod state;
+pub(crate) mod travel;
 mod writer;
 mod written;
 
@@ -15,5 +17,6 @@ pub use schema::{FIELD_ID, field_id, with_field_id};
 pub use spec::TableSpec;
 pub(crate) use state::{DeleteRecord, FileRecord, Parts};
 pub use state::{FileInfo, SnapshotInfo, TableInfo, TableState};
+pub use travel::{HistoryPoint, ManifestPoint, RefPoint, SnapshotPoint};
 pub use writer::{DataFileWriter, WriterOptions, new_data_path};
 pub use written::WrittenFile;

@@ -1,7 +1,7 @@
 use super::TableSpec;
 use crate::view::{TableView, ViewFile};
 use arrow::datatypes::SchemaRef;
-use iceberg::spec::{ManifestEntry, ManifestFile, TableMetadata};
+use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile, TableMetadata};
 use model::LakeTable;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
@@ -21,6 +21,8 @@ pub struct TableState {
 pub(crate) struct Parts {
     pub table: LakeTable,
     pub writer: Option<String>,
+    /// How the warehouse is spelt in metadata.
+    pub warehouse: Arc<str>,
     pub metadata: Arc<TableMetadata>,
     pub metadata_location: String,
     /// Manifests of the current snapshot, in the order of its manifest list.
@@ -109,7 +111,13 @@ pub struct FileInfo {
 }
 
 impl TableState {
-    pub(crate) fn new(mut parts: Parts, spec: TableSpec) -> Self {
+    pub(crate) fn new(parts: Parts, spec: TableSpec) -> Self {
+        let current = parts.metadata.current_snapshot_id();
+        Self::of_snapshot(parts, spec, current)
+    }
+
+    /// As [`Self::new`], for files that are those of another snapshot than the current one.
+    pub(crate) fn of_snapshot(mut parts: Parts, spec: TableSpec, snapshot_id: Option<i64>) -> Self {
         // One order, whether files were committed by this process or found on disk.
         parts.files.sort_by(|a, b| (a.sequence, &a.view.path).cmp(&(b.sequence, &b.view.path)));
         parts.deletes.sort_by(|a, b| {
@@ -122,7 +130,7 @@ impl TableState {
             schema: Arc::clone(&spec.schema),
             key: spec.key.clone(),
             sort_order: spec.sort_order.clone(),
-            snapshot_id: parts.metadata.current_snapshot_id(),
+            snapshot_id,
             files,
             hot: Arc::default(),
         });
@@ -167,6 +175,17 @@ impl TableState {
     /// The current metadata file, which any Iceberg engine can read.
     pub fn metadata_location(&self) -> &str {
         &self.parts.metadata_location
+    }
+
+    /// Manifests that list live files.
+    pub(crate) fn live_manifests(&self) -> usize {
+        self.parts.manifests.iter().filter(|m| crate::commit::manifests::is_live(m)).count()
+    }
+
+    /// Whether lakebox may lay the table's files out anew: an outside engine's table with partitions or of another format version is its own.
+    pub(crate) fn is_ours(&self) -> bool {
+        let metadata = &self.parts.metadata;
+        metadata.format_version() == FormatVersion::V2 && metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned())
     }
 
     /// A table property.
@@ -221,10 +240,9 @@ impl TableState {
         Self::new(Parts { table, ..self.parts.clone() }, self.spec.clone())
     }
 
-    fn file_infos(&self) -> Vec<FileInfo> {
-        let root = self.parts.metadata.location();
-        // A table keeps its place under the warehouse, `schema/name`, when it gets another name.
-        let warehouse = root.rsplitn(3, '/').nth(2).unwrap_or(root);
+    /// Its live files, data and deletes.
+    pub fn file_infos(&self) -> Vec<FileInfo> {
+        let warehouse = &self.parts.warehouse;
         let data = self.parts.files.iter().map(|f| FileInfo {
             location: format!("{warehouse}/{}", f.view.path),
             is_deletes: false,

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     Error,
     error::Kind,
-    store::{FileSink, Store},
+    store::{FileSink, Held, Store},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, LargeListArray, ListArray, RecordBatch, RecordBatchOptions, StructArray},
@@ -59,6 +59,7 @@ pub struct DataFileWriter {
     rows: u64,
     state: State,
     store: Store,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl DataFileWriter {
     pub fn create(store: &Store, path: Path, schema: &SchemaRef, options: WriterOptions) -> Result<Self, Error> {
         let iceberg = to_iceberg(schema, &[])?;
         let schema = unrequired(&normal(schema)?);
+        let held = store.hold(&path);
         let sink = store.create(&path)?;
         Ok(Self {
             path,
@@ -91,6 +93,7 @@ impl DataFileWriter {
             rows: 0,
             state: State::Sampling { sink, held: Vec::new(), rows: 0 },
             store: store.clone(),
+            held,
         })
     }
 
@@ -165,7 +168,16 @@ impl DataFileWriter {
         let stats = Arc::new(metrics.stats(&self.schema));
         let split_offsets =
             footer.row_groups().iter().map(|g| g.columns().first().map_or(0, |c| c.byte_range().0.cast_signed())).collect();
-        Ok(WrittenFile { path: self.path, bytes, rows: self.rows, metrics, stats, split_offsets, sorted: self.options.sorted })
+        Ok(WrittenFile {
+            path: self.path,
+            bytes,
+            rows: self.rows,
+            metrics,
+            stats,
+            split_offsets,
+            sorted: self.options.sorted,
+            _held: self.held,
+        })
     }
 
     fn failed(&self, error: ParquetError) -> Error {

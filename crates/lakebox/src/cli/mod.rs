@@ -3,10 +3,12 @@
 mod check;
 mod init;
 mod sql;
+mod upkeep;
 
 pub use check::check;
 pub use init::init;
 pub use sql::sql;
+pub use upkeep::upkeep;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf};
@@ -39,6 +41,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Run one query, or open a prompt.
     Sql(SqlArgs),
+    /// Bring tables into shape now: merge small files, drop deleted rows, let old snapshots go.
+    Upkeep(UpkeepArgs),
     /// Print the JSON Schema of lakebox.yaml.
     ConfigSchema,
     /// Print the description of the HTTP API (OpenAPI).
@@ -112,6 +116,23 @@ pub struct SqlArgs {
     pub max_rows: u64,
 }
 
+/// `lakebox upkeep`.
+#[derive(Debug, Clone, Args)]
+pub struct UpkeepArgs {
+    /// The table, as layer.name; without it every table.
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Only these steps: rewrite, manifests, expire, orphans. Without it the first three.
+    #[arg(long = "step", value_name = "STEP")]
+    pub steps: Vec<String>,
+    /// Only put it in line.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// The lakebox to ask.
+    #[arg(long, default_value = "http://127.0.0.1:8480", env = "LAKEBOX_URL", value_name = "URL")]
+    pub url: url::Url,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -166,6 +187,8 @@ mod tests {
             "lakebox sql",
             "lakebox sql -c SELECT --url http://h:1 --format arrow",
             "lakebox sql queries.sql --format csv",
+            "lakebox upkeep",
+            "lakebox upkeep silver.shop_orders --step rewrite --step expire --no-wait",
             "lakebox config-schema",
             "lakebox openapi",
         ] {

@@ -1,7 +1,7 @@
 //! What a schema can't say: names that must exist, files that must be there, ports and slots that must not meet.
 
 use super::{
-    checked::{Commit, Config, Lake, Server, Source, SourceKind, Transform},
+    checked::{Commit, Config, Iceberg, Lake, Server, Source, SourceKind, Transform},
     problem::{Place, Problem, Report, suggest},
     secret::Secret,
     sources::{self, TYPES},
@@ -12,7 +12,7 @@ use super::{
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -30,7 +30,8 @@ pub(super) fn check(root: &Node, folder: &Path, report: &mut Report) -> Option<C
     check.slots(&sources);
     check.unused_transforms();
     let models = check.models();
-    Some(Config { lake, server, sources, transforms, models })
+    let upkeep = super::upkeep::check(root, report);
+    Some(Config { lake, server, upkeep, sources, transforms, models })
 }
 
 struct Check<'a> {
@@ -40,7 +41,7 @@ struct Check<'a> {
 }
 
 /// What is sound of a part of the file as its written form; `None` where it is absent or broken as a whole.
-fn read<T: DeserializeOwned>(node: Option<&Node>) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(node: Option<&Node>) -> Option<T> {
     node.filter(|n| !n.broken).and_then(|n| serde_json::from_value(n.json(false)).ok())
 }
 
@@ -159,8 +160,10 @@ impl Check<'_> {
         let root = self.root;
         let written: written::Server = read(root.get("server")).unwrap_or_default();
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let http = written.http.map_or(loopback(8480), |Address(a)| a);
         let server = Server {
-            http: written.http.map_or(loopback(8480), |Address(a)| a),
+            http,
+            iceberg: self.iceberg(written.iceberg, http),
             pgwire: written.pgwire.map_or(loopback(5480), |Address(a)| a),
             flight: written.flight.map_or(loopback(8481), |Address(a)| a),
             users: self.users(&written.users),
@@ -168,6 +171,8 @@ impl Check<'_> {
             query_timeout: written.query_timeout.map_or(Duration::from_secs(600), |Time(t)| t),
             query_memory_bytes_max: written.query_memory.map_or(1 << 30, |Size(b)| usize::try_from(b).unwrap_or(usize::MAX)),
             query_spill_bytes_max: written.query_spill.map_or(64 << 30, |Size(b)| b),
+            query_bytes_scanned_max: written.query_scan_max.map_or(0, |Size(b)| b),
+            query_price_per_tb: written.query_price_per_tb.unwrap_or(5.0),
             queries_running_max: written.queries_max.unwrap_or(8) as usize,
             hosts: written.hosts,
         };
@@ -178,6 +183,13 @@ impl Check<'_> {
                 self.place(&["server", "query_memory"]),
                 "server.query_memory is too small to work with",
                 "Give it at least 16MiB.",
+            );
+        }
+        if !(server.query_price_per_tb.is_finite() && server.query_price_per_tb >= 0.0) {
+            self.wrong(
+                self.place(&["server", "query_price_per_tb"]),
+                "server.query_price_per_tb is not a price",
+                "Give it a number from 0 up.",
             );
         }
         if server.query_timeout.is_zero() {
@@ -253,6 +265,35 @@ impl Check<'_> {
             self.wrong(self.place(&["server", "tls"]), format!("server.tls can't be used: {error:#}"), hint);
         }
         Some((cert, key))
+    }
+
+    fn iceberg(&mut self, written: written::Iceberg, http: SocketAddr) -> Iceberg {
+        let place = |keys: &[&str]| self.place(&[&["server", "iceberg"], keys].concat());
+        let (clients, lifetime, open) = (place(&["clients"]), place(&["token_lifetime"]), place(&["open"]));
+        let mut known = BTreeSet::new();
+        for client in &written.clients {
+            if client.id.is_empty() || client.id.contains(':') || !known.insert(client.id.as_str()) {
+                let message = format!("server.iceberg.clients: the id `{}` is empty, has a colon, or is there twice", client.id);
+                self.wrong(clients, message, "Give each client an id of its own, for example `spark`.");
+            }
+            if client.secret.expose().chars().count() < 8 {
+                let message = format!("server.iceberg.clients: the secret of `{}` is too short", client.id);
+                self.wrong(clients, message, "Give it at least 8 characters, better 32 random ones.");
+            }
+        }
+        let token_lifetime = written.token_lifetime.map_or(Duration::from_secs(3600), |Time(t)| t);
+        if !(Duration::from_secs(60)..=Duration::from_secs(30 * 86_400)).contains(&token_lifetime) {
+            self.wrong(lifetime, "server.iceberg.token_lifetime is out of bounds", "It may be 1m to 30d.");
+        }
+        if written.open == Some(true) && !written.clients.is_empty() {
+            self.wrong(open, "server.iceberg is open and has clients", "Remove one: with clients, every request needs a token.");
+        }
+        Iceberg {
+            token_lifetime,
+            open: written.clients.is_empty() && written.open.unwrap_or(http.ip().is_loopback()),
+            clients: written.clients.into_iter().map(|c| (c.id, c.secret)).collect(),
+            vend_credentials: written.vend_credentials.unwrap_or(false),
+        }
     }
 
     fn name(&mut self, what: &str, name: &str, place: Place) {

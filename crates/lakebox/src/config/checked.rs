@@ -1,4 +1,5 @@
 use super::secret::Secret;
+use medallion::UpkeepSettings;
 use serde_json::Value as Json;
 use source_simulator::SimulatorConfig;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -11,6 +12,8 @@ pub struct Config {
     pub lake: Lake,
     /// Where lakebox listens, and the limits of queries.
     pub server: Server,
+    /// What keeps tables in shape.
+    pub upkeep: UpkeepSettings,
     /// Systems to follow, in the file's order.
     pub sources: Vec<Source>,
     /// Plugins, in the file's order.
@@ -51,7 +54,7 @@ pub struct Commit {
 }
 
 /// Where lakebox listens, and the limits of queries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Server {
     /// The dashboard and the HTTP API.
     pub http: SocketAddr,
@@ -69,10 +72,29 @@ pub struct Server {
     pub query_memory_bytes_max: usize,
     /// Disk that all queries may use for what they spill.
     pub query_spill_bytes_max: u64,
+    /// Bytes of data files that one query may read; 0 for any number.
+    pub query_bytes_scanned_max: u64,
+    /// What reading a terabyte is worth, in US dollars.
+    pub query_price_per_tb: f64,
     /// Queries that run at once.
     pub queries_running_max: usize,
     /// Host names under which browsers may reach the server, besides `localhost` and addresses.
     pub hosts: Vec<String>,
+    /// The Iceberg REST catalog.
+    pub iceberg: Iceberg,
+}
+
+/// The Iceberg REST catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Iceberg {
+    /// Names and passwords of the programs that may use it.
+    pub clients: Vec<(String, Secret)>,
+    /// How long a token is good for.
+    pub token_lifetime: Duration,
+    /// Whether anybody may use it without a token.
+    pub open: bool,
+    /// Whether clients are given the credentials of the object store.
+    pub vend_credentials: bool,
 }
 
 /// A system to follow.

@@ -12,11 +12,13 @@ mod secret;
 mod shape;
 mod sources;
 mod units;
+mod upkeep;
 mod written;
 mod yaml;
 
 pub use checked::{Config, Source, SourceKind, Transform};
 pub use problem::{Problem, Report, Severity};
+pub use secret::Secret;
 pub use written::schema_json;
 
 use std::path::Path;

@@ -19,6 +19,8 @@ struct Root {
     lake: Option<Lake>,
     /// Where lakebox listens, and the limits of queries.
     server: Option<Server>,
+    /// What keeps tables in shape: small files are merged, deleted rows dropped, old snapshots let go.
+    upkeep: Option<Upkeep>,
     /// Systems to follow, by a name of your choice. The name becomes part of table names: `silver.<source>_<table>`.
     sources: Option<BTreeMap<String, sources::Entry>>,
     /// WebAssembly plugins that change rows on their way, by a name of your choice.
@@ -81,12 +83,95 @@ pub(super) struct Server {
     pub(super) query_memory: Option<Size>,
     /// Disk that all queries together may use for what they spill. Default: 64GiB.
     pub(super) query_spill: Option<Size>,
+    /// Bytes of data files that one query may read before it is ended. Default: no limit.
+    pub(super) query_scan_max: Option<Size>,
+    /// What reading a terabyte of data files is worth in US dollars: only for showing what a query costs. Default: 5.
+    #[schemars(range(min = 0))]
+    pub(super) query_price_per_tb: Option<f64>,
     /// Queries that run at once; others wait. Default: 8.
     #[schemars(range(min = 1, max = 1000))]
     pub(super) queries_max: Option<u32>,
     /// Host names under which clients may reach the HTTP port, besides `localhost` and addresses. Others are refused.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
+    /// The Iceberg REST catalog at `/iceberg` of the HTTP port.
+    #[serde(default)]
+    pub(super) iceberg: Iceberg,
+}
+
+/// The Iceberg REST catalog at `/iceberg` of the HTTP port.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Iceberg {
+    /// Programs that may use it. Where there are any, every request needs a token, which these credentials buy.
+    #[serde(default)]
+    pub(super) clients: Vec<IcebergClient>,
+    /// How long a token is good for. Default: 1h.
+    pub(super) token_lifetime: Option<Time>,
+    /// Whether anybody may use it without a token. Default: only where `server.http` is on loopback and there are no clients.
+    pub(super) open: Option<bool>,
+    /// Whether clients that ask for it are given the credentials of the object store in `lake.options`. Default: false, they bring their own.
+    pub(super) vend_credentials: Option<bool>,
+}
+
+/// A program that may use the Iceberg REST catalog.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IcebergClient {
+    /// Its name: the client id of OAuth.
+    pub(super) id: String,
+    /// Its password, at least 8 characters: the client secret of OAuth. Take it from the environment: `${SPARK_SECRET}`.
+    pub(super) secret: Secret,
+}
+
+/// What keeps tables in shape: small files are merged, deleted rows dropped, old snapshots let go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Upkeep {
+    /// Whether upkeep works by itself; asked for, it always does. Default: true.
+    pub(super) enabled: Option<bool>,
+    /// Size of the files that upkeep makes. Default: 128MiB.
+    pub(super) file_size: Option<Size>,
+    /// Percent of deleted rows at which a file is written anew without them. Default: 10.
+    pub(super) deleted_percent: Option<f64>,
+    /// Which former states of tables stay readable.
+    pub(super) snapshots: Option<Snapshots>,
+    /// How old a file that no table names must be before it is removed; other engines write files before they commit them. Default: 1d.
+    pub(super) orphans_after: Option<Time>,
+    /// What holds for single tables, by `layer.name`, where `*` stands for anything. Of several that fit, the last counts.
+    #[serde(default)]
+    #[expect(dead_code, reason = "it is read from the file's nodes, which keep their order")]
+    pub(super) tables: BTreeMap<String, UpkeepTable>,
+}
+
+/// Which former states of tables stay readable.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Snapshots {
+    /// Every state younger than this. Default: 10m.
+    pub(super) all: Option<Time>,
+    /// One for each hour, younger than this. Default: 1d.
+    pub(super) hourly: Option<Time>,
+    /// One for each day, younger than this. Default: 7d.
+    pub(super) daily: Option<Time>,
+}
+
+/// How upkeep treats some tables.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpkeepTable {
+    /// Whether upkeep works on them by itself.
+    pub(super) enabled: Option<bool>,
+    /// Size of the files that upkeep makes.
+    pub(super) file_size: Option<Size>,
+    /// Percent of deleted rows at which a file is written anew without them.
+    pub(super) deleted_percent: Option<f64>,
+    /// Which former states stay readable.
+    pub(super) snapshots: Option<Snapshots>,
+    /// Columns by which upkeep sorts rows, for queries that filter by the first of them: `column` or `column desc`.
+    pub(super) sort: Option<Vec<String>>,
+    /// Columns by which upkeep keeps rows together along a Z-order curve, for queries that filter by any of them.
+    pub(super) zorder: Option<Vec<String>>,
 }
 
 /// Somebody who may connect.

@@ -5,6 +5,7 @@ use super::{
 use crate::{
     Engine, Error, Kind, QueryRequest, QueryRunning,
     engine::{Prepared, parse, with_params},
+    travel,
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::{
@@ -122,11 +123,11 @@ impl Executor<'_> {
         let skipped = Done { tag, rows: None, skipped: true };
         match ddl {
             Ddl::CreateSchema { name, if_not_exists } => {
-                writable(&name)?;
+                let layer = writable(&name)?;
                 if crate::pg_catalog::users_schemas(&self.view()).contains(&name) {
                     return if if_not_exists { Ok(skipped) } else { Err(exists("schema", &name)) };
                 }
-                self.transaction.add_schema(self.lake, &name);
+                self.transaction.add_schema(self.lake, layer);
                 Ok(done(None))
             }
             Ddl::DropSchema { names, if_exists, cascade } => {
@@ -177,7 +178,7 @@ impl Executor<'_> {
                 let Some((from, is_view)) = self.existing(&name) else {
                     return if if_exists { Ok(skipped) } else { Err(missing("relation", &name)) };
                 };
-                let to = LakeTable::new(from.layer.clone(), checked(&to)?);
+                let to = LakeTable::new(from.layer, checked(&to)?);
                 self.rename(&from, &to, is_view).map(|()| done(None))
             }
             Ddl::SetSchema { name, schema } => {
@@ -224,7 +225,7 @@ impl Executor<'_> {
     fn target(&self, path: &ObjectPath) -> Result<LakeTable, Error> {
         let layer = match &path.schema {
             Some(schema) => writable(schema)?,
-            None => self.path.iter().find(|l| l.is_users()).cloned().ok_or_else(|| {
+            None => self.path.iter().find(|l| l.is_users()).copied().ok_or_else(|| {
                 Error::new(Kind::Invalid, format!("there is no schema to make `{}` in", path.name))
                     .with_hint("Write schema.name, or SET search_path to a schema of your own.")
             })?,
@@ -326,7 +327,7 @@ impl Executor<'_> {
         });
         let schema = optional(schema.await?.as_ref());
         unique(&schema)?;
-        self.transaction.set_view(self.lake, SqlView { view: target, definition, schema });
+        self.transaction.set_view(self.lake, SqlView::new(target, definition, schema));
         Ok(())
     }
 
@@ -365,7 +366,7 @@ impl Executor<'_> {
                 debug_assert!(found.layer == layer);
             }
         }
-        self.transaction.remove_schema(self.lake, name);
+        self.transaction.remove_schema(self.lake, layer);
         Ok(true)
     }
 
@@ -425,12 +426,14 @@ fn dependents(view: &LakeView, name: &LakeTable) -> BTreeSet<LakeTable> {
 fn read_by(view: &LakeView, reader: &SqlView) -> BTreeSet<LakeTable> {
     let Ok(statement) = parse(&reader.definition) else { return BTreeSet::new() };
     let Ok((tables, _)) = resolve_table_references(&statement, true) else { return BTreeSet::new() };
+    let there = |t: &LakeTable| view.tables.contains_key(t) || view.views.contains_key(t);
+    // `orders$files` and `orders` as of some moment stand on `orders`.
+    let one = |layer: Layer, name: &str| {
+        Some(LakeTable::new(layer, name)).filter(there).or_else(|| Some(LakeTable::new(layer, travel::named(name).base)).filter(there))
+    };
     let named = |t: datafusion::common::TableReference| match t.schema() {
-        Some(schema) => Some(LakeTable::new(schema.parse().ok()?, t.table())),
-        None => [Layer::Gold, Layer::Silver]
-            .into_iter()
-            .map(|layer| LakeTable::new(layer, t.table()))
-            .find(|t| view.tables.contains_key(t) || view.views.contains_key(t)),
+        Some(schema) => one(schema.parse().ok()?, t.table()),
+        None => [Layer::Gold, Layer::Silver].into_iter().find_map(|layer| one(layer, t.table())),
     };
     tables.into_iter().filter_map(named).collect()
 }

@@ -95,6 +95,7 @@ impl Encoder for Json {
             "truncated": end.running.counters.truncated(),
             "elapsed_ms": (end.elapsed.as_secs_f64() * 1e6).round() / 1e3,
             "bytes_scanned": end.running.counters.bytes_scanned(),
+            "cost_usd": end.running.cost_usd(),
             "query_id": end.running.id,
             "as_of": as_of,
         });

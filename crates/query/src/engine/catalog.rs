@@ -1,4 +1,5 @@
 use super::{
+    ViewSource,
     labels::Labels,
     parse,
     session::{Base, CATALOG, SEARCH_PATH},
@@ -8,6 +9,7 @@ use crate::{
     pg_catalog::{InformationSchema, PgCatalog, PgSchema, users_schemas},
     provider::LakeTableProvider,
     system::SystemTables,
+    travel::{self, named},
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -18,7 +20,7 @@ use datafusion::{
     error::{DataFusionError, Result},
     execution::object_store::ObjectStoreUrl,
 };
-use lake::{LakeView, SqlView};
+use lake::{LakeView, SqlView, TableView};
 use model::{LakeTable, Layer};
 use std::sync::Arc;
 
@@ -35,8 +37,9 @@ pub(super) struct LakeCatalogs {
     lakebox: Arc<LakeCatalog>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct LakeCatalog {
+    views: Arc<dyn ViewSource>,
     view: Arc<LakeView>,
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
@@ -49,8 +52,15 @@ struct LakeCatalog {
     depth: usize,
 }
 
+impl std::fmt::Debug for LakeCatalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeCatalog").field("tables", &self.view.tables.len()).field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// What a statement's world is made of, beside the view of the lake.
 pub(super) struct World {
+    pub views: Arc<dyn ViewSource>,
     pub store: ObjectStoreUrl,
     pub system: Arc<SystemTables>,
     pub postgres: Arc<PgCatalog>,
@@ -60,8 +70,8 @@ pub(super) struct World {
 
 impl LakeCatalogs {
     pub(super) fn new(view: Arc<LakeView>, base: Arc<Base>, world: World) -> Self {
-        let World { store, system, postgres, path, depth } = world;
-        Self { lakebox: Arc::new(LakeCatalog { view, store, system, postgres, path, base, depth }) }
+        let World { views, store, system, postgres, path, depth } = world;
+        Self { lakebox: Arc::new(LakeCatalog { views, view, store, system, postgres, path, base, depth }) }
     }
 
     /// All tables as `schema.table`.
@@ -131,7 +141,7 @@ struct LakeSchema {
 
 /// What a name stands for.
 enum Found<'a> {
-    Table(&'a Arc<lake::TableView>),
+    Table(&'a Arc<TableView>),
     View(&'a Arc<SqlView>),
 }
 
@@ -144,9 +154,23 @@ impl LakeSchema {
         };
         let view = &self.catalog.view;
         layers.iter().find_map(|layer| {
-            let name = LakeTable::new(layer.clone(), name);
+            let name = LakeTable::new(*layer, name);
             view.tables.get(&name).map(Found::Table).or_else(|| view.views.get(&name).map(Found::View))
         })
+    }
+}
+
+impl LakeSchema {
+    /// The table that a name like `orders$files` asks something of. One that is called so itself comes first.
+    fn asked(&self, name: &str) -> Option<&Arc<TableView>> {
+        let wanted = named(name);
+        if !wanted.is_special() {
+            return None;
+        }
+        match self.find(wanted.base) {
+            Some(Found::Table(view)) => Some(view),
+            _ => None,
+        }
     }
 }
 
@@ -155,11 +179,20 @@ impl LakeCatalog {
         PgSchema { catalog: Arc::clone(&self.postgres), view: Arc::clone(&self.view) }
     }
 
+    fn rows(&self, view: &Arc<TableView>) -> Arc<dyn TableProvider> {
+        Arc::new(LakeTableProvider::new(Arc::clone(view), self.store.clone()))
+    }
+
     /// A view's statement, planned on the same view of the lake as the statement that names it.
     async fn planned(&self, view: &SqlView) -> Result<Arc<dyn TableProvider>> {
         if self.depth >= VIEWS_DEEP_MAX {
             let message = format!("view {} stands on more than {VIEWS_DEEP_MAX} other views, or on itself", view.view);
             return Err(DataFusionError::Plan(message));
+        }
+        if !view.is_ours() {
+            let message = format!("the view {} is written in the SQL of `{}`, which lakebox doesn't speak", view.view, view.dialect);
+            let hint = format!("Give it a representation in the dialect `{}` too, or make it with CREATE VIEW.", lake::DIALECT);
+            return Err(DataFusionError::External(Box::new(Error::new(Kind::Unsupported, message).with_hint(hint))));
         }
         let broken = |e: Error| {
             let message = format!("the view {} can't be used any more: {e}", view.view);
@@ -193,14 +226,19 @@ impl SchemaProvider for LakeSchema {
         if let Layers::System = self.layers {
             return self.catalog.system.provider(name, &self.catalog.view, &self.catalog.store);
         }
+        let world = &self.catalog;
         Ok(match self.find(name) {
-            Some(Found::Table(view)) => {
-                Some(Arc::new(LakeTableProvider::new(Arc::clone(view), self.catalog.store.clone())) as Arc<dyn TableProvider>)
-            }
-            Some(Found::View(view)) => Some(self.catalog.planned(view).await?),
-            // PostgreSQL looks there first; here it comes last, so that no table of the lake is hidden.
-            None if matches!(self.layers, Layers::Path) => self.catalog.postgres_schema().table(name).await?,
-            None => None,
+            Some(Found::Table(view)) => Some(world.rows(view)),
+            Some(Found::View(view)) => Some(world.planned(view).await?),
+            None => match self.asked(name) {
+                Some(view) => {
+                    let table = travel::provider(&named(name), &view.table, &world.views, &world.view, &world.store).await;
+                    Some(table.map_err(|e| DataFusionError::External(Box::new(e)))?)
+                }
+                // PostgreSQL looks there first; here it comes last, so that no table of the lake is hidden.
+                None if matches!(self.layers, Layers::Path) => world.postgres_schema().table(name).await?,
+                None => None,
+            },
         })
     }
 
@@ -209,15 +247,17 @@ impl SchemaProvider for LakeSchema {
             (Layers::System, _) => self.table_exist(name).then_some(TableType::View),
             (_, Some(Found::Table(_))) => Some(TableType::Base),
             (_, Some(Found::View(_))) => Some(TableType::View),
-            _ => None,
+            (_, None) => self.asked(name).map(|_| TableType::View),
         })
     }
 
     fn table_exist(&self, name: &str) -> bool {
         match self.layers {
             Layers::System => self.catalog.system.names().iter().any(|n| n == name),
-            Layers::Path => self.find(name).is_some() || self.catalog.postgres_schema().table_exist(name),
-            Layers::One(_) => self.find(name).is_some(),
+            Layers::Path => {
+                self.find(name).is_some() || self.asked(name).is_some() || self.catalog.postgres_schema().table_exist(name)
+            }
+            Layers::One(_) => self.find(name).is_some() || self.asked(name).is_some(),
         }
     }
 }

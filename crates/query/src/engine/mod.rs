@@ -1,6 +1,7 @@
 //! One statement from text to rows: parsed, checked to be read-only, planned against one view of the lake, run on threads of its own.
 
 mod catalog;
+mod estimate;
 mod history;
 mod labels;
 mod params;
@@ -12,6 +13,7 @@ mod settings;
 mod statement;
 mod threads;
 
+pub use estimate::{Estimate, ScanEstimate, cost_usd};
 pub use history::{QueryRecord, QueryState};
 pub use request::{Counters, QueryRequest, QueryRunning, RowStream};
 pub use settings::QuerySettings;
@@ -27,8 +29,10 @@ pub(crate) use statement::{check_read_only, parse, parse_all};
 use crate::{
     Error, Kind,
     error::nearest,
+    explain,
     sql_types::sql_type_name,
     system::{SystemTable, SystemTables},
+    travel,
 };
 use datafusion::{common::ScalarValue, execution::FunctionRegistry, logical_expr::LogicalPlan};
 
@@ -40,7 +44,7 @@ use runtime::SharedClock;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 use tokio::sync::Semaphore;
 
@@ -48,6 +52,12 @@ use tokio::sync::Semaphore;
 pub trait ViewSource: Send + Sync {
     /// The lake as it is now.
     fn view(&self) -> Arc<LakeView>;
+
+    /// The lake itself, for what views don't hold: former snapshots and metadata, and to make and change things in. Without it SQL only reads what is
+    /// there now.
+    fn lake(&self) -> Option<&lake::Lake> {
+        None
+    }
 }
 
 impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
@@ -59,6 +69,10 @@ impl<F: Fn() -> Arc<LakeView> + Send + Sync> ViewSource for F {
 impl ViewSource for lake::Lake {
     fn view(&self) -> Arc<LakeView> {
         lake::Lake::view(self)
+    }
+
+    fn lake(&self) -> Option<&lake::Lake> {
+        Some(self)
     }
 }
 
@@ -77,7 +91,6 @@ pub(crate) struct Inner {
     base: Arc<session::Base>,
     permits: Arc<Semaphore>,
     threads: threads::Threads,
-    lake: OnceLock<Lake>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -98,7 +111,7 @@ pub struct SchemaTree {
 /// A table in a [`SchemaTree`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaTable {
-    /// `bronze`, `silver`, `gold` or `system`.
+    /// `bronze`, `silver`, `gold`, a namespace of one's own, or `system`.
     pub schema: String,
     /// The name.
     pub name: String,
@@ -141,7 +154,6 @@ impl Engine {
             system,
             queries,
             base,
-            lake: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -160,6 +172,25 @@ impl Engine {
             Ok(Prepared { plan, ..prepared })
         });
         self.start(request, planning).await
+    }
+
+    /// Plans a statement, and tells what it would read at most, without reading a row of it. Planning reads metadata alone.
+    ///
+    /// # Errors
+    /// As [`Self::query`], as far as planning finds out.
+    pub async fn estimate(&self, request: QueryRequest) -> Result<Estimate, Error> {
+        let engine = self.clone();
+        let planning = async move {
+            let prepared = engine.prepare(&request.sql).await?;
+            let plan = json_params(prepared.plan, &request.params)?;
+            let plan = explain::unwrap(plan).map_or_else(|plan| *plan, |explained| explained.plan);
+            let plan = runner::limited(plan, request.max_rows)?;
+            let physical = prepared.session.state.create_physical_plan(&plan).await?;
+            let schema = prepared.labels.apply(crate::sql_types::plain_schema(&physical.schema()));
+            let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
+            Ok(Estimate::of(physical.as_ref(), schema, as_of, engine.inner.settings.price_per_tb))
+        };
+        self.on_threads(planning).await
     }
 
     /// Starts the statement that `planning` yields. Planning runs on the engine's threads and inside the query's time.
@@ -181,6 +212,7 @@ impl Engine {
         let labels = Labels::take(&mut statement);
         let plan = session.state.statement_to_plan(statement).await?;
         statement::check_plan(&plan)?;
+        let plan = explain::mark(plan)?;
         Ok(Prepared { session, plan, labels })
     }
 
@@ -204,20 +236,12 @@ impl Engine {
         self.inner.system.schemas(view)
     }
 
-    /// Lets SQL make and change schemas, views and users' tables in `lake`. Without it SQL only reads.
-    #[must_use]
-    pub fn with_lake(self, lake: Lake) -> Self {
-        // There is one lake; a second call would find the first one kept.
-        self.inner.lake.set(lake).unwrap_or_default();
-        self
-    }
-
     /// The lake to make and change things in.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] where SQL only reads.
     pub(crate) fn lake(&self) -> Result<&Lake, Error> {
-        self.inner.lake.get().ok_or_else(|| Error::new(Kind::Unsupported, "SQL only reads here"))
+        self.inner.views.lake().ok_or_else(|| Error::new(Kind::Unsupported, "SQL only reads here"))
     }
 
     /// The type that a column declared so has: in the resolution and width that tables keep.
@@ -250,10 +274,11 @@ impl Engine {
             if session.knows(&reference) || session.state.table_functions().contains_key(reference.table()) {
                 continue;
             }
-            let name = reference.to_string();
+            // The name without what the statement asks of the table, such as the moment of FOR VERSION AS OF.
+            let name = reference.to_string().replace(reference.table(), travel::named(reference.table()).base);
             let error = Error::new(Kind::UnknownTable, format!("table `{name}` does not exist"));
             let near = nearest(&name, session.table_names().iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned);
-            let bare = reference.table().to_owned();
+            let bare = travel::named(reference.table()).base.to_owned();
             let near = near.or_else(|| {
                 let names = session.table_names();
                 let bare_names = names.iter().map(|n| n.split_once('.').map_or(n.as_str(), |(_, t)| t)).collect::<Vec<_>>();

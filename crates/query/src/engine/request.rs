@@ -55,6 +55,8 @@ pub struct QueryRunning {
     pub counters: Arc<Counters>,
     /// From arrival until its columns were known, waiting included.
     pub planned_in: Duration,
+    /// What reading a terabyte (10^12 bytes) costs, in US dollars.
+    pub price_per_tb: f64,
     pub(super) clock: SharedClock,
     pub(super) began: Duration,
 }
@@ -63,6 +65,11 @@ impl QueryRunning {
     /// How long ago the request arrived.
     pub fn elapsed(&self) -> Duration {
         self.clock.monotonic().saturating_sub(self.began)
+    }
+
+    /// What it has read so far costs, in US dollars.
+    pub fn cost_usd(&self) -> f64 {
+        super::estimate::cost_usd(self.counters.bytes_scanned(), self.price_per_tb)
     }
 }
 

@@ -1,7 +1,7 @@
 use super::{
     Inner, Planning, QueryRequest, QueryRunning, RowStream, history::Ticket, plain_batch, request::Counters, threads::ended,
 };
-use crate::{Error, Kind, sql_types::plain_schema};
+use crate::{Error, Kind, explain, sql_types::plain_schema};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
@@ -22,6 +22,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Batches that wait between the query and its reader. Two keep both busy; more would only hold memory.
 const BATCHES_AHEAD: usize = 2;
+
+/// How often it is looked whether a query has read more than it may.
+const SCAN_LOOK: Duration = Duration::from_millis(20);
 
 /// What is known once a query is planned.
 struct Head {
@@ -58,21 +61,25 @@ pub(super) async fn start(inner: Arc<Inner>, request: QueryRequest, planning: Pl
         cancel,
         timeout: inner.settings.timeout(request.timeout),
         max_rows: request.max_rows,
+        bytes_scanned_max: inner.settings.bytes_scanned_max,
         counters: Arc::clone(&counters),
     };
     let shared = Arc::clone(&inner);
     inner.threads.watch(async move { work.run(shared, planning, ticket, answer).await });
+    let price_per_tb = inner.settings.price_per_tb;
     drop(inner);
     let lost = |_| Error::new(Kind::Internal, "the query ended without an answer");
     let head = head_in.await.map_err(lost)??;
     let planned_in = clock.monotonic().saturating_sub(began);
-    Ok(QueryRunning { id, schema: head.schema, as_of: head.as_of, stream, counters, planned_in, clock, began })
+    Ok(QueryRunning { id, schema: head.schema, as_of: head.as_of, stream, counters, planned_in, price_per_tb, clock, began })
 }
 
 struct Work {
     cancel: CancellationToken,
     timeout: Duration,
     max_rows: Option<u64>,
+    /// Bytes of data files that may be read; 0 for any number.
+    bytes_scanned_max: u64,
     counters: Arc<Counters>,
 }
 
@@ -96,6 +103,10 @@ impl Work {
                 Kind::Timeout,
                 format!("the query took longer than {}", spell(work.timeout)),
             ).with_hint("Read fewer rows, or ask for more time.")),
+            () = over_limit(&inner, work.bytes_scanned_max, &work.counters) => Err(Error::new(
+                Kind::ScanLimit,
+                format!("the query has read more than {} bytes of data files, which is the limit", work.bytes_scanned_max),
+            ).with_hint("Name fewer columns, add a condition on a column that the table is sorted by, or raise `server.query_scan_max`.")),
             end = task => ended(end),
         };
         abort.abort();
@@ -116,14 +127,26 @@ impl Work {
         let closed = |_| Error::new(Kind::Cancelled, "the server is shutting down");
         let _permit = inner.permits.acquire().await.map_err(closed)?;
         ticket.runs();
+        let began = inner.clock.monotonic();
         let prepared = planning.await?;
         let state = prepared.session.state;
-        let plan = limited(prepared.plan, self.max_rows)?;
+        let explained = explain::unwrap(prepared.plan);
+        let (plan, analyze) = match explained {
+            Ok(explained) => (explained.plan, Some(explained.analyze)),
+            Err(plan) => (limited(*plan, self.max_rows)?, None),
+        };
         let plan = state.create_physical_plan(&plan).await?;
         self.counters.set_plan(Arc::clone(&plan));
-        let schema = prepared.labels.apply(plain_schema(&plan.schema()));
+        let schema = match analyze {
+            Some(_) => explain::schema(),
+            None => prepared.labels.apply(plain_schema(&plan.schema())),
+        };
         let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
-        let mut rows = execute_stream(plan, state.task_ctx())?;
+        let planned_in = inner.clock.monotonic().saturating_sub(began);
+        let mut rows = match analyze {
+            Some(analyze) => explain::answer(plan, analyze, state.task_ctx(), Arc::clone(&inner.clock), planned_in),
+            None => execute_stream(plan, state.task_ctx())?,
+        };
         let head = answer.head.lock().take();
         if let Some(head) = head {
             drop(head.send(Ok(Head { schema: Arc::clone(&schema), as_of })));
@@ -151,8 +174,18 @@ impl Work {
     }
 }
 
+/// Ends once more bytes were read than may be; never where there is no limit.
+async fn over_limit(inner: &Inner, bytes_scanned_max: u64, counters: &Counters) {
+    if bytes_scanned_max == 0 {
+        return std::future::pending().await;
+    }
+    while counters.bytes_scanned() <= bytes_scanned_max {
+        inner.clock.sleep(SCAN_LOOK).await;
+    }
+}
+
 /// The plan, told to stop one row after the last that is wanted: that row says that there are more.
-fn limited(plan: LogicalPlan, max_rows: Option<u64>) -> Result<LogicalPlan, Error> {
+pub(super) fn limited(plan: LogicalPlan, max_rows: Option<u64>) -> Result<LogicalPlan, Error> {
     let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
     match max_rows.and_then(|n| usize::try_from(n).ok()).and_then(|n| n.checked_add(1)) {
         Some(limit) if !explains => Ok(LogicalPlanBuilder::from(plan).limit(0, Some(limit))?.build()?),

@@ -5,7 +5,9 @@ use super::{
 use crate::{
     Error, Kind,
     pg_catalog::{self, PgCatalog},
+    provider::ScanFilters,
     system::SystemTables,
+    travel::TableChanges,
 };
 use arrow::datatypes::DataType;
 use datafusion::{
@@ -36,6 +38,9 @@ pub(crate) const SERVER_VERSION: &str = "16.6 (lakebox)";
 /// The same as a number.
 pub(crate) const SERVER_VERSION_NUMBER: &str = "160006";
 
+/// Memory of a query from which on it gets large batches; merging spilled runs holds several batches at once.
+const LARGE_BATCHES_FROM: usize = 256 << 20;
+
 /// Spilled runs that one merge reads at once. Unbounded, the merges below take all memory there is and leave none for the one on top.
 const SPILLED_RUNS_AT_ONCE: usize = 8;
 
@@ -52,6 +57,7 @@ pub(super) struct Base {
     store: ObjectStoreUrl,
     system: Arc<SystemTables>,
     postgres: Arc<PgCatalog>,
+    views: Arc<dyn ViewSource>,
 }
 
 /// One statement's world: one view of the lake, and memory of its own.
@@ -92,8 +98,10 @@ impl Base {
         env.register_object_store(url.as_ref(), store);
 
         let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
-        let context = SessionContext::new_with_state(state.with_default_features().build());
-        let postgres = Arc::new(PgCatalog::new(views, Arc::clone(&system))?);
+        let context = SessionContext::new_with_state(
+            state.with_default_features().with_physical_optimizer_rule(Arc::new(ScanFilters)).build(),
+        );
+        let postgres = Arc::new(PgCatalog::new(Arc::clone(&views), Arc::clone(&system))?);
         install_functions(&context, &postgres)?;
         Ok(Self {
             state: context.state(),
@@ -102,12 +110,14 @@ impl Base {
             store: url.clone(),
             system,
             postgres,
+            views,
         })
     }
 
     /// A session on `view`, in which names without a schema are looked for along `path`. `depth` counts the views above.
     pub(super) fn session(self: &Arc<Self>, view: Arc<LakeView>, path: Arc<[Layer]>, depth: usize) -> Session {
         let world = World {
+            views: Arc::clone(&self.views),
             store: self.store.clone(),
             system: Arc::clone(&self.system),
             postgres: Arc::clone(&self.postgres),
@@ -123,6 +133,10 @@ impl Base {
             .with_runtime_env(Arc::new(env))
             .with_catalog_list(Arc::clone(&catalogs) as _)
             .build();
+        if let Some(lake) = self.views.lake() {
+            let changes = TableChanges { lake: lake.clone(), view: Arc::clone(&view), store: self.store.clone() };
+            state.register_udtf("table_changes", Arc::new(changes));
+        }
         state.mark_start_execution();
         Session { view, state, catalogs }
     }
@@ -132,18 +146,26 @@ impl Base {
     }
 }
 
+/// Rows that operators hand on at once: with twice DataFusion's own number what each batch costs matters less.
+fn batch_rows(memory_bytes_max: usize) -> usize {
+    if memory_bytes_max < LARGE_BATCHES_FROM { 8 << 10 } else { 16 << 10 }
+}
+
 fn config(settings: &QuerySettings) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SEARCH_PATH)
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
-        .with_target_partitions(settings.threads());
+        .with_target_partitions(settings.threads())
+        .with_batch_size(batch_rows(settings.memory_bytes_max));
     let options = config.options_mut();
     options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;
     // `0.1` is a decimal as in PostgreSQL: sums of money come out exact.
     options.sql_parser.parse_float_as_decimal = true;
-    options.execution.parquet.pushdown_filters = true;
+    // A hash table up to this size is built once and probed by all threads: cheaper than to move the rows of both sides between threads.
+    options.optimizer.hash_join_single_partition_threshold = 128 << 20;
+    options.optimizer.hash_join_single_partition_threshold_rows = 3_000_000;
     // Without a zone, `timestamptz` and now() would lose theirs.
     options.execution.time_zone = Some("UTC".to_owned());
     // DataFusion 55.2 builds the filter that min() and max() push into a scan from those bounds alone that are not NULL yet: in `min(a), min(b)`

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
 /// Limits of the query engine. Everything has a bound: `running_max` queries of `memory_bytes_max` each are the most memory queries can hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuerySettings {
     /// Threads for queries alone; 0 for as many as there are cores.
@@ -19,6 +19,10 @@ pub struct QuerySettings {
     pub waiting_max: usize,
     /// The longest a query may take, waiting and sending included, in milliseconds; requests may ask for less.
     pub timeout_ms: u64,
+    /// Bytes of data files that one query may read; 0 for any number. A query that reads more is ended.
+    pub bytes_scanned_max: u64,
+    /// What reading a terabyte (10^12 bytes) costs, in US dollars: for showing people what a query is worth.
+    pub price_per_tb: f64,
     /// Memory for the footers of data files, shared by all queries, in bytes.
     pub metadata_cache_bytes_max: usize,
     /// Ended queries to remember.
@@ -37,6 +41,8 @@ impl Default for QuerySettings {
             running_max: 8,
             waiting_max: 128,
             timeout_ms: 10 * 60 * 1000,
+            bytes_scanned_max: 0,
+            price_per_tb: 5.0,
             metadata_cache_bytes_max: 32 << 20,
             history_max: 500,
             connections_max: 200,

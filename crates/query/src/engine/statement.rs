@@ -1,4 +1,4 @@
-use crate::{Error, Kind};
+use crate::{Error, Kind, travel::rewrite};
 use datafusion::{
     execution::context::SQLOptions,
     logical_expr::LogicalPlan,
@@ -24,7 +24,8 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Error> {
 
 /// All statements in `sql`.
 pub(crate) fn parse_all(sql: &str) -> Result<Vec<Statement>, Error> {
-    let statements = DFParserBuilder::new(sql).with_dialect(&PostgreSqlDialect {}).build()?.parse_statements()?;
+    let sql = rewrite(sql)?;
+    let statements = DFParserBuilder::new(sql.as_ref()).with_dialect(&PostgreSqlDialect {}).build()?.parse_statements()?;
     Ok(statements.into())
 }
 

@@ -90,7 +90,7 @@ pub(super) fn schema_names(view: &LakeView) -> Vec<String> {
 /// Schemas that users made, and those of tables that came by another door.
 pub(crate) fn users_schemas(view: &LakeView) -> std::collections::BTreeSet<String> {
     let of_tables = view.tables.keys().chain(view.views.keys()).filter(|t| t.layer.is_users());
-    view.schemas.iter().cloned().chain(of_tables.map(|t| t.layer.as_str().to_owned())).collect()
+    view.schemas.iter().copied().chain(of_tables.map(|t| t.layer)).map(|layer| layer.to_string()).collect()
 }
 
 fn namespaces(catalog: &PgCatalog, view: &LakeView) -> Made {

@@ -18,7 +18,7 @@ pub(super) fn sqlstate(error: &Error) -> &'static str {
         Kind::Unsupported if text.contains("only reads") => "25006",
         Kind::Unsupported => "0A000",
         Kind::Timeout | Kind::Cancelled => "57014",
-        Kind::Memory => "53200",
+        Kind::Memory | Kind::ScanLimit => "53200",
         Kind::Busy => "53300",
         Kind::Storage => "58030",
         Kind::Internal => "XX000",

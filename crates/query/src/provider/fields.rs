@@ -15,7 +15,7 @@ pub(super) fn field_id(field: &Field) -> Option<i32> {
 }
 
 /// The schema queries run on: strings and binaries as views, which DataFusion reads and compares faster.
-pub(super) fn reading_schema(schema: &Schema) -> SchemaRef {
+pub(crate) fn reading_schema(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match field.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
         DataType::Binary | DataType::LargeBinary => Arc::new(field.as_ref().clone().with_data_type(DataType::BinaryView)),
@@ -46,11 +46,13 @@ pub(super) struct FieldIdAdapterFactory;
 
 impl PhysicalExprAdapterFactory for FieldIdAdapterFactory {
     fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        // Files that were not written for Iceberg and were added to a table have no ids at all; their columns go by name.
+        let by_name = physical.fields().iter().all(|f| field_id(f).is_none());
         let by_id: HashMap<i32, &Arc<Field>> = logical.fields().iter().filter_map(|f| Some((field_id(f)?, f))).collect();
         let fields = physical.fields().iter().enumerate().map(|(index, field)| {
             let wanted = match field_id(field) {
                 Some(id) => by_id.get(&id).copied(),
-                None => logical.fields().iter().find(|f| f.name() == field.name() && field_id(f).is_none()),
+                None => logical.fields().iter().find(|f| f.name() == field.name() && (by_name || field_id(f).is_none())),
             };
             match wanted {
                 // Where the types agree the column is taken as it is: a cast would only hide it from pruning.
@@ -109,6 +111,20 @@ mod tests {
         assert_eq!(rewrite("total", 0), "CAST(amount@1 AS Int64)");
         assert_eq!(rewrite("note", 1), "NULL");
         assert_eq!(rewrite("amount", 2), "NULL");
+    }
+
+    #[test]
+    fn columns_of_a_file_without_any_ids_go_by_name() {
+        let logical = Arc::new(Schema::new(vec![field("a", DataType::Int64, 1), field("b", DataType::Utf8, 2)]));
+        let plain = |name: &str, data_type| Field::new(name, data_type, true);
+        let physical = Arc::new(Schema::new(vec![plain("b", DataType::Utf8), plain("a", DataType::Int64)]));
+        let adapter = FieldIdAdapterFactory.create(Arc::clone(&logical), physical).unwrap();
+        let rewrite = |name: &str, index| adapter.rewrite(Arc::new(Column::new(name, index))).unwrap().to_string();
+        assert_eq!((rewrite("a", 0), rewrite("b", 1)), ("a@1".to_owned(), "b@0".to_owned()));
+        // One id is enough: then a column without one is no column of the table.
+        let physical = Arc::new(Schema::new(vec![field("b", DataType::Utf8, 2), plain("a", DataType::Int64)]));
+        let adapter = FieldIdAdapterFactory.create(logical, physical).unwrap();
+        assert_eq!(adapter.rewrite(Arc::new(Column::new("a", 0))).unwrap().to_string(), "NULL");
     }
 
     #[test]

@@ -1,4 +1,7 @@
-use super::stats::{file_statistics, live_rows};
+use super::{
+    origin::{FileOrigin, Origin},
+    stats::{file_statistics, live_rows},
+};
 use arrow::datatypes::Schema;
 use datafusion::datasource::{
     listing::PartitionedFile,
@@ -36,10 +39,11 @@ pub(super) fn selection(deleted: &RoaringBitmap, rows: u64) -> RowSelection {
 }
 
 /// A file with its statistics and, where rows are deleted, the rows to read.
-fn partitioned(file: &ViewFile, schema: &Schema) -> PartitionedFile {
+fn partitioned(file: &ViewFile, schema: &Schema, origin: &Arc<Origin>) -> PartitionedFile {
     let out = PartitionedFile::new("", file.bytes);
     let out = PartitionedFile { object_meta: object_store::ObjectMeta { location: file.path.clone(), ..out.object_meta }, ..out };
-    let out = out.with_statistics(Arc::new(file_statistics(file, schema)));
+    let of = FileOrigin { scan: Arc::clone(origin), stats: Arc::clone(&file.stats) };
+    let out = out.with_statistics(Arc::new(file_statistics(file, schema))).with_extension(of);
     match file.deleted.as_ref().filter(|d| !d.is_empty()) {
         Some(deleted) => out.with_extension(ParquetRowSelection::new(selection(deleted, file.rows))),
         None => out,
@@ -48,7 +52,7 @@ fn partitioned(file: &ViewFile, schema: &Schema) -> PartitionedFile {
 
 /// `files` in at most `partitions` groups of about equal bytes. Groups keep the order of `files`; DataFusion then splits large files by row
 /// groups where that makes more of the groups equal.
-pub(super) fn groups(files: &[ViewFile], schema: &Schema, partitions: usize) -> Vec<FileGroup> {
+pub(super) fn groups(files: &[ViewFile], schema: &Schema, partitions: usize, origin: &Arc<Origin>) -> Vec<FileGroup> {
     let partitions = partitions.clamp(1, files.len().max(1));
     let mut order: Vec<usize> = (0..files.len()).collect();
     order.sort_by_key(|&i| Reverse(files[i].bytes));
@@ -64,7 +68,7 @@ pub(super) fn groups(files: &[ViewFile], schema: &Schema, partitions: usize) -> 
         .filter(|m| !m.is_empty())
         .map(|mut group| {
             group.sort_unstable();
-            FileGroup::new(group.into_iter().map(|i| partitioned(&files[i], schema)).collect())
+            FileGroup::new(group.into_iter().map(|i| partitioned(&files[i], schema, origin)).collect())
         })
         .collect()
 }
@@ -123,7 +127,8 @@ mod tests {
     #[test]
     fn groups_are_balanced_by_bytes() {
         let files: Vec<ViewFile> = [10, 90, 40, 30, 20].iter().map(|b| file(&format!("f{b}"), *b, 1)).collect();
-        let groups = groups(&files, &Schema::empty(), 2);
+        let origin = Arc::new(Origin { table: "silver.t".to_owned(), files: 5, bytes: 190 });
+        let groups = groups(&files, &Schema::empty(), 2, &origin);
         let bytes: Vec<u64> = groups.iter().map(|g| g.iter().map(|f| f.object_meta.size).sum()).collect();
         assert_eq!(bytes, [100, 90]);
     }

@@ -19,7 +19,7 @@ use std::{fmt, sync::Arc};
 
 /// Rows that are not committed yet, read from memory. Rows are masked and projected when they are asked for, not when the query is planned.
 #[derive(Debug, Clone)]
-pub(super) struct HotExec {
+pub(crate) struct HotExec {
     batches: Arc<[HotBatch]>,
     /// Indexes into the batches' columns.
     projection: Arc<[usize]>,

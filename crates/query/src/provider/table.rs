@@ -2,6 +2,7 @@ use super::{
     fields::{FieldIdAdapterFactory, reading_schema, source_schema},
     files::{enough, groups},
     hot::HotExec,
+    origin::Origin,
     stats::{FileStatistics, live_rows, scan_statistics},
 };
 use arrow::datatypes::SchemaRef;
@@ -75,8 +76,13 @@ impl LakeTableProvider {
             alias: self.schema.field(i).name().clone(),
         });
         let source = source.try_pushdown_projection(&ProjectionExprs::new(columns))?.unwrap_or_else(|| Arc::new(source.clone()));
+        let origin = Arc::new(Origin {
+            table: self.view.table.to_string(),
+            files: self.view.files.len(),
+            bytes: self.view.files.iter().map(|f| f.bytes).sum(),
+        });
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
-            .with_file_groups(groups(files, &schema, state.config().target_partitions()))
+            .with_file_groups(groups(files, &schema, state.config().target_partitions(), &origin))
             .with_statistics(scan_statistics(files, &self.view, &self.schema))
             .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory)))
             .with_limit(limit)

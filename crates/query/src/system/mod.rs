@@ -7,9 +7,11 @@ mod pipelines;
 mod queries;
 mod snapshots;
 mod tables;
+mod upkeep;
 
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;
+pub use upkeep::upkeep;
 
 use crate::{Error, engine::Queries};
 use arrow::{
@@ -162,35 +164,35 @@ impl TableProvider for SystemProvider {
 }
 
 /// A column with a value in every row.
-fn required(name: &str, data_type: DataType) -> Field {
+pub(crate) fn required(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, false)
 }
 
 /// A column that may be NULL.
-fn optional(name: &str, data_type: DataType) -> Field {
+pub(crate) fn optional(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)
 }
 
 /// The type of all times in system tables.
-fn time() -> DataType {
+pub(crate) fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
 /// Times from microseconds since 1970.
-fn times(values: impl IntoIterator<Item = Option<i64>>) -> ArrayRef {
+pub(crate) fn times(values: impl IntoIterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.into_iter().collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
 
 /// A count as SQL has it.
-fn int(n: u64) -> i64 {
+pub(crate) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn schema_of(fields: Vec<Field>) -> SchemaRef {
+pub(crate) fn schema_of(fields: Vec<Field>) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> std::result::Result<RecordBatch, Error> {
+pub(crate) fn batch(schema: SchemaRef, columns: Vec<ArrayRef>) -> std::result::Result<RecordBatch, Error> {
     let rows = columns.first().map_or(0, |c| c.len());
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema, columns, &options).map_err(|e| Error::from(DataFusionError::from(e)))

@@ -11,3 +11,4 @@ pub(crate) mod saved;
 pub(crate) mod sql;
 pub(crate) mod tables;
 pub(crate) mod transforms;
+pub(crate) mod upkeep;

@@ -23,7 +23,8 @@ pub(crate) async fn list(State(app): State<App>, Params(limit): Params<Limit>) -
     let mut runs: Vec<_> = app.engine.running().into_iter().chain(app.engine.history()).collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.started_us));
     runs.truncate(limit.limit.unwrap_or(RUNS_DEFAULT));
-    Json(runs.into_iter().map(wire).collect())
+    let price_per_tb = app.engine.settings().price_per_tb;
+    Json(runs.into_iter().map(|run| wire(run, price_per_tb)).collect())
 }
 
 /// Cancels a running query.
@@ -50,7 +51,7 @@ pub(crate) async fn schema(State(app): State<App>) -> Json<api::SchemaTree> {
     Json(api::SchemaTree { tables: tree.tables.into_iter().map(table).collect(), functions: tree.functions })
 }
 
-fn wire(run: query::QueryRecord) -> api::QueryRun {
+fn wire(run: query::QueryRecord, price_per_tb: f64) -> api::QueryRun {
     api::QueryRun {
         id: run.id,
         query: run.sql,
@@ -60,6 +61,7 @@ fn wire(run: query::QueryRecord) -> api::QueryRun {
         elapsed_ms: run.elapsed.as_secs_f64() * 1000.0,
         rows: run.rows,
         bytes_scanned: run.bytes_scanned,
+        cost_usd: query::cost_usd(run.bytes_scanned, price_per_tb),
         error: run.error,
     }
 }

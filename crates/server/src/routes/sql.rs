@@ -28,6 +28,9 @@ pub(crate) async fn sql(
         Problem::new(StatusCode::BAD_REQUEST, "request.invalid", e.body_text())
             .hint("Send JSON like {\"query\": \"select 1\"} with the header content-type: application/json.")
     })?;
+    if request.dry_run {
+        return Ok(Json(estimate(&app, request).await?).into_response());
+    }
     let running = start(&app, request).await?;
     let facts = facts(&running);
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
@@ -40,15 +43,59 @@ pub(crate) async fn sql(
 }
 
 async fn start(app: &App, request: api::SqlRequest) -> Result<QueryRunning, Problem> {
-    let request = QueryRequest {
+    app.engine.query(asked(request)).await.map_err(|e| problem(&e))
+}
+
+fn asked(request: api::SqlRequest) -> QueryRequest {
+    QueryRequest {
         sql: request.query,
         params: request.params,
         id: request.id,
         timeout: request.timeout_ms.map(Duration::from_millis),
         max_rows: request.max_rows,
         client: CLIENT.to_owned(),
+    }
+}
+
+/// What a statement would read, in the shape of an answer without rows.
+async fn estimate(app: &App, request: api::SqlRequest) -> Result<api::SqlResponse, Problem> {
+    let began = app.clock.monotonic();
+    let estimate = app.engine.estimate(asked(request)).await.map_err(|e| problem(&e))?;
+    let column = |f: &arrow::datatypes::FieldRef| api::SqlColumn {
+        name: f.name().clone(),
+        data_type: query::sql_type_name(f.data_type()),
     };
-    app.engine.query(request).await.map_err(|e| problem(&e))
+    let scan = |s: &query::ScanEstimate| api::SqlScan {
+        table: s.table.clone(),
+        files: s.files,
+        files_total: s.files_total,
+        bytes: s.bytes,
+        bytes_total: s.bytes_total,
+    };
+    let as_of = |(source, cursor): &(String, model::Cursor)| api::AsOf {
+        source: source.clone(),
+        cursor: cursor.display.clone(),
+        commit_ts_us: cursor.commit_ts_us,
+    };
+    Ok(api::SqlResponse {
+        columns: estimate.schema.fields().iter().map(column).collect(),
+        rows: Vec::new(),
+        row_count: 0,
+        truncated: false,
+        elapsed_ms: app.clock.monotonic().saturating_sub(began).as_secs_f64() * 1e3,
+        bytes_scanned: 0,
+        cost_usd: 0.0,
+        query_id: String::new(),
+        as_of: estimate.as_of.iter().map(as_of).collect(),
+        estimate: Some(api::SqlEstimate {
+            files: estimate.files(),
+            files_total: estimate.files_total(),
+            bytes: estimate.bytes(),
+            bytes_total: estimate.scans.iter().map(|s| s.bytes_total).sum(),
+            cost_usd: estimate.cost_usd,
+            scans: estimate.scans.iter().map(scan).collect(),
+        }),
+    })
 }
 
 /// What is known before the first row, for answers that have no room for it.
@@ -69,7 +116,8 @@ pub(crate) async fn rows(
     statement: &str,
     params: Vec<serde_json::Value>,
 ) -> Result<Vec<Vec<serde_json::Value>>, Problem> {
-    let request = api::SqlRequest { query: statement.to_owned(), params, id: None, max_rows: None, timeout_ms: None };
+    let request =
+        api::SqlRequest { query: statement.to_owned(), params, id: None, max_rows: None, timeout_ms: None, dry_run: false };
     let body = encode(start(app, request).await?, Form::Json).await.map_err(|e| problem(&e))?;
     let bytes = axum::body::to_bytes(Body::from_stream(body.chunks), usize::MAX).await;
     let bytes = bytes.map_err(|e| Problem::internal(&e))?;

@@ -19,7 +19,7 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Vec<api::TableSummary>>
 
 /// One table.
 #[utoipa::path(get, path = "/api/v1/tables/{layer}/{name}", tag = "data",
-    params(("layer" = String, Path, description = "`bronze`, `silver` or `gold`"), ("name" = String, Path, description = "The name inside the layer")),
+    params(("layer" = String, Path, description = "`bronze`, `silver`, `gold` or a namespace of one's own"), ("name" = String, Path, description = "The name inside the layer")),
     responses((status = 200, body = api::TableDetail), (status = 404, body = api::Problem)))]
 pub(crate) async fn get(
     State(app): State<App>,
@@ -51,7 +51,7 @@ pub(crate) async fn get(
 
 /// Snapshots of a table, newest first.
 #[utoipa::path(get, path = "/api/v1/tables/{layer}/{name}/snapshots", tag = "data",
-    params(("layer" = String, Path, description = "`bronze`, `silver` or `gold`"), ("name" = String, Path, description = "The name inside the layer")),
+    params(("layer" = String, Path, description = "`bronze`, `silver`, `gold` or a namespace of one's own"), ("name" = String, Path, description = "The name inside the layer")),
     responses((status = 200, body = [api::TableSnapshot]), (status = 404, body = api::Problem)))]
 pub(crate) async fn snapshots(
     State(app): State<App>,
@@ -63,7 +63,7 @@ pub(crate) async fn snapshots(
 
 /// Live files of a table.
 #[utoipa::path(get, path = "/api/v1/tables/{layer}/{name}/files", tag = "data",
-    params(("layer" = String, Path, description = "`bronze`, `silver` or `gold`"), ("name" = String, Path, description = "The name inside the layer")),
+    params(("layer" = String, Path, description = "`bronze`, `silver`, `gold` or a namespace of one's own"), ("name" = String, Path, description = "The name inside the layer")),
     responses((status = 200, body = [api::TableFile]), (status = 404, body = api::Problem)))]
 pub(crate) async fn files(
     State(app): State<App>,
@@ -143,7 +143,7 @@ fn lineage(app: &App, table: &LakeTable) -> (Vec<String>, Vec<String>) {
             }
         }
         Layer::Silver => upstream.push(LakeTable::new(Layer::Bronze, table.name.clone()).to_string()),
-        Layer::Gold | Layer::Named(_) => {}
+        Layer::Gold | Layer::Own(_) => {}
     }
     for model in app.models.status() {
         let gold = LakeTable::new(Layer::Gold, model.name.clone());

@@ -221,6 +221,7 @@ impl Replication<'_> {
                 _ => {}
             }
         }
+        self.telling.received(stream.received);
         Ok(())
     }
 

@@ -114,7 +114,7 @@ function Wrong({ issue }: { issue: Issue }) {
       hint={issue.hint}
       actions={
         <span className="muted nowrap">
-          <Ago us={issue.since_us} />
+          <Ago us={issue.since_us} past />
         </span>
       }
     >

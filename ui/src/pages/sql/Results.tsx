@@ -10,6 +10,7 @@ import { Empty, Failure, Notice } from '@/components/parts';
 import { Bone, TableBones } from '@/components/skeleton';
 import * as format from '@/lib/format';
 import { useNow } from '@/lib/clock';
+import type { ResultSet } from '@/lib/result/result';
 import type { ChartChoice } from './chart-of';
 import type { Run } from './use-runs';
 
@@ -43,7 +44,7 @@ export function Results({ run, view, chart, maxRows, place, onView, onChart, onG
   }
   const { answer } = run;
   const shown = answer && run.state !== 'failed';
-  const inGrid = shown && view === 'rows' && answer.result.columns.length > 0;
+  const inGrid = shown && view === 'rows' && answer.result.columns.length > 0 && !isPlan(answer.result);
   const facts = <Foot run={run} view={view} maxRows={maxRows} onView={onView} />;
   return (
     <div className="sql-result">
@@ -77,6 +78,8 @@ export function Results({ run, view, chart, maxRows, place, onView, onChart, onG
               <Suspense fallback={<Bone height={340} />}>
                 <ResultChart result={answer.result} choice={chart} onChoose={onChart} />
               </Suspense>
+            ) : isPlan(answer.result) ? (
+              <pre className="sql-plan">{planOf(answer.result)}</pre>
             ) : answer.result.columns.length === 0 ? (
               <Empty icon={IconTerminal2} title="Done">
                 The statement returned no columns.
@@ -91,6 +94,11 @@ export function Results({ run, view, chart, maxRows, place, onView, onChart, onG
     </div>
   );
 }
+
+/** Whether a result is the tree that EXPLAIN draws, whose lines belong together. */
+const isPlan = (result: ResultSet) => result.columns.length === 1 && result.columns[0]?.name === 'QUERY PLAN';
+
+const planOf = (result: ResultSet) => Array.from({ length: result.rowCount }, (_, row) => result.text(0, row) ?? '').join('\n');
 
 function Foot({ run, view, maxRows, onView }: { run: Run; view: View; maxRows: number; onView: (view: View) => void }) {
   const download = useMutation({
@@ -118,7 +126,7 @@ function Foot({ run, view, maxRows, onView }: { run: Run; view: View; maxRows: n
           <IconAlertTriangle size={14} aria-hidden /> only the first {format.exact(maxRows)} rows; the CSV has all
         </span>
       )}
-      {facts && <span title={`${format.exactBytes(facts.bytes_scanned)} of data files were read`}>{format.bytes(facts.bytes_scanned)} scanned</span>}
+      {facts && <span title={`${format.exactBytes(facts.bytes_scanned)} of data files were read, worth ${format.dollars(facts.cost_usd)}`}>{format.bytes(facts.bytes_scanned)} scanned · {format.dollars(facts.cost_usd)}</span>}
       {answer && answer.asOf.length > 0 && (
         <span className="clip" title={answer.asOf.map((seen) => `${seen.source} at ${seen.cursor}${seen.commit_ts_us ? `, committed ${format.exactTime(seen.commit_ts_us)}` : ''}`).join('\n')}>
           as of {answer.asOf.map((seen) => `${seen.source} ${seen.cursor}`).join(', ')}

@@ -13,6 +13,7 @@ import { TabStrip } from './TabStrip';
 import { Toolbar } from './Toolbar';
 import type { ChartChoice } from './chart-of';
 import { useTabs } from './tabs';
+import { useEstimate } from './use-estimate';
 import { useRuns } from './use-runs';
 import { useSplit } from './use-split';
 
@@ -33,6 +34,7 @@ export default function SqlPage() {
 
   const tab = tabs.find((each) => each.id === text(search, 'tab')) ?? tabs[0];
   const current = tab && runs[tab.id];
+  const estimate = useEstimate(editor, tab?.query ?? '');
   const side = text(search, 'side', innerWidth > NARROW ? 'open' : 'closed') !== 'closed';
 
   useEffect(() => {
@@ -115,6 +117,7 @@ export default function SqlPage() {
         <Toolbar
           tab={tab}
           running={current?.state === 'running'}
+          estimate={estimate}
           limit={oneOf(search, 'limit', LIMITS)}
           limits={[...LIMITS].sort((a, b) => Number(a) - Number(b))}
           onLimit={(limit) => set({ limit: limit === LIMITS[0] ? undefined : limit })}

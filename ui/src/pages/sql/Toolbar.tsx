@@ -3,11 +3,14 @@ import { IconAlignLeft, IconDeviceFloppy, IconDots, IconLink, IconListTree, Icon
 import { useRouter } from '@tanstack/react-router';
 import { failed, said } from '@/components/notify';
 import * as format from '@/lib/format';
+import type { SqlEstimate } from '@/api/types';
 import type { Tab } from './tabs';
 
 interface Props {
   tab: Tab;
   running: boolean;
+  /** What the statement would read. */
+  estimate: SqlEstimate | undefined;
   limit: string;
   limits: string[];
   onLimit: (limit: string) => void;
@@ -18,7 +21,7 @@ interface Props {
 }
 
 /** What one does with the statement. */
-export function Toolbar({ tab, running, limit, limits, onLimit, onRun, onCancel, onSave, onFormatted }: Props) {
+export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun, onCancel, onSave, onFormatted }: Props) {
   const router = useRouter();
   const tidy = async () => {
     try {
@@ -46,6 +49,11 @@ export function Toolbar({ tab, running, limit, limits, onLimit, onRun, onCancel,
         </Button>
       )}
       <NativeSelect aria-label="Rows at most" value={limit} data={limits.map((value) => ({ value, label: `${format.number(Number(value))} rows at most` }))} onChange={(event) => onLimit(event.currentTarget.value)} />
+      {estimate && estimate.files_total > 0 && (
+        <span className="sql-estimate" title={estimateTitle(estimate)}>
+          reads about {format.bytes(estimate.bytes)} · {format.dollars(estimate.cost_usd)}
+        </span>
+      )}
       <span className="right" />
       <Button leftSection={<IconDeviceFloppy size={14} />} disabled={empty} onClick={onSave}>
         Save
@@ -73,4 +81,9 @@ export function Toolbar({ tab, running, limit, limits, onLimit, onRun, onCancel,
       </Menu>
     </div>
   );
+}
+
+function estimateTitle(estimate: SqlEstimate): string {
+  const scans = estimate.scans.map((scan) => `${scan.table}: ${format.bytes(scan.bytes)} of ${format.bytes(scan.bytes_total)}, ${scan.files} of ${format.count(scan.files_total, 'file')}`);
+  return `Before running, from the tables' metadata: the needed columns of the files that the conditions don't rule out. Row groups that are skipped come off, footers on top.\n${scans.join('\n')}`;
 }

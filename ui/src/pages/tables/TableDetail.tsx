@@ -16,10 +16,11 @@ import { quoted, sqlWith } from '@/lib/places';
 import { oneOf, useViewState } from '@/lib/view-state';
 import { Files, Snapshots } from './layout';
 import { Lineage } from './lineage';
+import { Upkeep } from './Upkeep';
 
 const Sample = lazy(() => import('./Sample'));
 
-const TABS = ['columns', 'rows', 'snapshots', 'files', 'lineage', 'properties'] as const;
+const TABS = ['columns', 'rows', 'snapshots', 'files', 'upkeep', 'lineage', 'properties'] as const;
 
 /** One table: what it holds, what it looks like, how it got there. */
 export default function TableDetail() {
@@ -72,6 +73,7 @@ export default function TableDetail() {
         {tab === 'rows' && <Sample layer={layer} name={name} />}
         {tab === 'snapshots' && <Snapshots layer={layer} name={name} />}
         {tab === 'files' && <Files layer={layer} name={name} />}
+        {tab === 'upkeep' && <Upkeep layer={layer} name={name} />}
         {tab === 'lineage' && <Lineage data={data} />}
         {tab === 'properties' && <Properties data={data} />}
       </Boundary>

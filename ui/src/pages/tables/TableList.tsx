@@ -70,11 +70,13 @@ const COLUMNS: ColumnDef<TableSummary>[] = [
   },
 ];
 
-/** Every table of the lake, by layer. */
+/** Every table of the lake, by layer or namespace. */
 export default function TableList() {
   const { data } = useSuspenseQuery(tables);
   const [search, set] = useViewState();
-  const layer = oneOf(search, 'layer', LAYERS);
+  // Namespaces of people's own come after the layers, as far as they hold tables.
+  const layers = useMemo(() => [...new Set([...LAYERS, ...data.map((table) => table.layer).sort()])] as ['all', ...string[]], [data]);
+  const layer = oneOf(search, 'layer', layers);
   const filter = text(search, 'filter');
   const shown = useMemo(() => (layer === 'all' ? data : data.filter((table) => table.layer === layer)), [data, layer]);
   const count = (name: string) => (name === 'all' ? data.length : data.filter((table) => table.layer === name).length);
@@ -94,7 +96,7 @@ export default function TableList() {
         <TabBar
           label="Layer"
           value={layer}
-          tabs={LAYERS.map((id) => ({ id, name: format.sentence(id), count: count(id) }))}
+          tabs={layers.map((id) => ({ id, name: LAYERS.some((known) => known === id) ? format.sentence(id) : id, count: count(id) }))}
           onChange={(next) => set({ layer: next === 'all' ? undefined : next })}
         />
       </div>

@@ -2,8 +2,10 @@ use super::{
     upstream::{Upstream, Wish},
     world::World,
 };
+use crate::{Retention, TableChange, Thresholds};
 use pipeline::Sink;
 use proptest::prelude::*;
+use std::time::Duration;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -19,6 +21,16 @@ enum Step {
     LoseSink(Vec<Wish>),
     /// The process is lost.
     LoseProcess,
+    /// Upkeep rewrites some files of every table, from beginning to end.
+    Rewrite(u8),
+    /// Upkeep writes files anew, and does not commit them yet.
+    BeginRewrite(u8),
+    /// Upkeep commits what it wrote, where it still can.
+    EndRewrite,
+    /// Between transactions the sink sees to its own affairs.
+    Tend,
+    /// All old snapshots and all files that nothing names go.
+    Clean,
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -34,6 +46,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::EndCommit),
         1 => wishes().prop_map(Step::LoseSink),
         1 => Just(Step::LoseProcess),
+        3 => any::<u8>().prop_map(Step::Rewrite),
+        2 => any::<u8>().prop_map(Step::BeginRewrite),
+        2 => Just(Step::EndRewrite),
+        2 => Just(Step::Tend),
+        1 => Just(Step::Clean),
     ]
 }
 
@@ -46,6 +63,8 @@ struct Run {
     lags: bool,
     /// What a lost sink had shown that nothing durable has replaced yet.
     left_behind: usize,
+    /// Files that upkeep wrote and has not committed.
+    rewrites: Vec<TableChange>,
 }
 
 impl Run {
@@ -85,11 +104,64 @@ impl Run {
             Step::LoseProcess => {
                 let (world, durable) = self.world.restart_process(&self.upstream).await;
                 (self.world, self.sent) = (world, durable);
+                self.rewrites.clear();
                 assert_eq!(self.world.check_view(&self.upstream).await, durable);
                 self.catch_up(4).await;
             }
+            Step::Rewrite(seed) => {
+                for change in self.begin_rewrites(seed).await {
+                    self.world.lake.commit_quietly(change).await.unwrap();
+                }
+                self.check_all().await;
+            }
+            Step::BeginRewrite(seed) => self.rewrites = self.begin_rewrites(seed).await,
+            Step::EndRewrite => {
+                for change in std::mem::take(&mut self.rewrites) {
+                    match self.world.lake.commit_quietly(change).await {
+                        Ok(_) => {}
+                        Err(error) => assert_eq!(error.kind, crate::Kind::Conflict, "{error}"),
+                    }
+                }
+                self.check_all().await;
+            }
+            Step::Tend => {
+                self.world.sink.tend().await.unwrap();
+                self.check_all().await;
+            }
+            Step::Clean => {
+                let keep = Retention { all: Duration::ZERO, hourly: Duration::ZERO, daily: Duration::ZERO };
+                for state in self.world.lake.tables().all() {
+                    self.world.lake.merge_manifests(state.table()).await.unwrap();
+                    self.world.lake.expire_snapshots(state.table(), &keep).await.unwrap();
+                }
+                self.world.lake.remove_orphans_from_before(i64::MAX).await.unwrap();
+                self.check_all().await;
+            }
         }
         self
+    }
+
+    /// Writes some files of every table anew: those whose bit is set.
+    async fn begin_rewrites(&self, seed: u8) -> Vec<TableChange> {
+        let mut changes = Vec::new();
+        // Small enough for several files.
+        let thresholds = Thresholds { file_bytes: 1 << 10, ..Thresholds::default() };
+        for state in self.world.lake.tables().all() {
+            let chosen: Vec<usize> = (0..state.files().len()).filter(|i| (seed >> (i % 8)) & 1 == 1).collect();
+            if !chosen.is_empty() {
+                let stop = runtime::CancellationToken::new();
+                changes.push(self.world.lake.rewritten(&state, &chosen, &thresholds, &stop).await.unwrap().0);
+            }
+        }
+        changes
+    }
+
+    /// What queries and outside readers see is right, and stays what it was.
+    async fn check_all(&mut self) {
+        let seen = self.world.check_view(&self.upstream).await;
+        assert!(seen == self.sent || self.lags || self.left_behind > 0, "{seen} of {} transactions are visible", self.sent);
+        let stored = self.world.catalog.cursor(super::world::SOURCE).await.unwrap().map_or(0, |c| c.cursor.position.pos as usize);
+        self.world.check_durable(&self.upstream, stored).await;
     }
 
     /// Sends all transactions that the sink does not have, and looks at what queries see in the middle and at the end of each.
@@ -136,7 +208,7 @@ fn run(steps: Vec<Step>, budget: usize) {
         let mut world = World::new(budget).await;
         let upstream = Upstream::new();
         world.start(&upstream).await;
-        let mut run = Run { world, upstream, sent: 0, lags: budget < 1 << 20, left_behind: 0 };
+        let mut run = Run { world, upstream, sent: 0, lags: budget < 1 << 20, left_behind: 0, rewrites: Vec::new() };
         for step in steps {
             run = run.step(step).await;
         }
@@ -144,6 +216,14 @@ fn run(steps: Vec<Step>, budget: usize) {
         if run.sent > 0 {
             assert_eq!(run.world.check_view(&run.upstream).await, run.sent);
         }
+        // Nothing is left on disk that nothing names, and nothing that is named is gone.
+        run.world.sink.tend().await.unwrap();
+        run.rewrites.clear();
+        run = run.step(Step::Clean).await;
+        let again = run.world.lake.remove_orphans_from_before(i64::MAX).await.unwrap();
+        assert_eq!((again.files, run.world.lake.warehouse().held().len()), (0, 0));
+        let (world, durable) = run.world.restart_process(&run.upstream).await;
+        assert_eq!(world.check_view(&run.upstream).await, durable);
     });
 }
 
@@ -158,7 +238,7 @@ fn config(cases: u32, seed: u64) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(24, 3))]
+    #![proptest_config(config(48, 3))]
     #[test]
     fn queries_and_readers_see_the_source_as_it_was_whatever_happens(steps in prop::collection::vec(step(), 1..30)) {
         run(steps, 256 << 20);
@@ -166,7 +246,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(12, 5))]
+    #![proptest_config(config(24, 5))]
     #[test]
     fn a_sink_without_memory_is_late_and_never_wrong(steps in prop::collection::vec(step(), 1..25)) {
         run(steps, 6 << 10);

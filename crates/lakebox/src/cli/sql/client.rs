@@ -81,6 +81,20 @@ impl Client {
         response.json().await.map_err(|e| self.cut(&e))
     }
 
+    /// Sends JSON and reads JSON; on Ctrl-C gives up, while the server goes on.
+    pub(super) async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T, Failure> {
+        let work = async {
+            let sent = self.http.post(format!("{}{path}", self.base)).json(body).send().await;
+            let response = self.answered(sent.map_err(|e| self.unreachable(&e))?, "").await?;
+            response.json().await.map_err(|e| self.cut(&e))
+        };
+        until_interrupted(work, async {}).await
+    }
+
     /// Sends a statement and reads its answer; on Ctrl-C tells the server to stop and gives up.
     async fn cancellable<T>(
         &self,
@@ -90,8 +104,14 @@ impl Client {
         read: impl AsyncFnOnce(Response) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let id = uuid::Uuid::new_v4().to_string();
-        let request =
-            SqlRequest { query: statement.to_owned(), params: Vec::new(), id: Some(id.clone()), max_rows, timeout_ms: None };
+        let request = SqlRequest {
+            query: statement.to_owned(),
+            params: Vec::new(),
+            id: Some(id.clone()),
+            max_rows,
+            timeout_ms: None,
+            dry_run: false,
+        };
         let work = async {
             let post = self.http.post(format!("{}/api/v1/sql", self.base)).header(ACCEPT, accept).json(&request);
             let response = post.send().await.map_err(|e| self.unreachable(&e))?;

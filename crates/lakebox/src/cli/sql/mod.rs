@@ -21,16 +21,29 @@ pub fn sql(args: &SqlArgs) -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Output(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(failure) => {
-            // Standard error may be closed too; there is nobody left to tell then.
-            let _ = writeln!(io::stderr(), "{}", render::failure(&failure));
-            match failure {
-                Failure::Unreachable { .. } => ExitCode::from(UNREACHABLE),
-                Failure::Cancelled => ExitCode::from(CANCELLED),
-                _ => ExitCode::FAILURE,
-            }
-        }
+        Err(failure) => told(&failure),
     }
+}
+
+/// Tells a failure, and gives the code to exit with.
+fn told(failure: &Failure) -> ExitCode {
+    // Standard error may be closed too; there is nobody left to tell then.
+    let _ = writeln!(io::stderr(), "{}", render::failure(failure));
+    match failure {
+        Failure::Unreachable { .. } => ExitCode::from(UNREACHABLE),
+        Failure::Cancelled => ExitCode::from(CANCELLED),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Sends `body` to a path of lakebox and reads its answer; what goes wrong is told, and the code to exit with returned.
+pub(super) fn ask<T: serde::de::DeserializeOwned>(url: &str, path: &str, body: &impl serde::Serialize) -> Result<T, ExitCode> {
+    let asked = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Output)?;
+        let client = Client::new(url)?;
+        runtime.block_on(client.post(path, body))
+    };
+    asked().map_err(|failure: Failure| told(&failure))
 }
 
 fn run(args: &SqlArgs) -> Result<(), Failure> {

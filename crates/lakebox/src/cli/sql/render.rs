@@ -126,8 +126,10 @@ mod tests {
             truncated: false,
             elapsed_ms: 1.25,
             bytes_scanned: 0,
+            cost_usd: 0.0,
             query_id: String::new(),
             as_of: Vec::new(),
+            estimate: None,
         }
     }
 

@@ -1,0 +1,70 @@
+use crate::provider::{ScanSize, scan_size};
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::ExecutionPlan;
+use model::Cursor;
+
+/// What a statement would read at most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// The columns it would return.
+    pub schema: SchemaRef,
+    /// The scans of tables of the lake, in the order of the plan.
+    pub scans: Vec<ScanEstimate>,
+    /// What all that would cost, in US dollars, at the price of the settings.
+    pub cost_usd: f64,
+    /// Up to which cursor it would see each source.
+    pub as_of: Vec<(String, Cursor)>,
+}
+
+/// What is read of one table. A table that a statement names twice has two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanEstimate {
+    /// The table, as `layer.name`.
+    pub table: String,
+    /// Files that have to be looked at.
+    pub files: u64,
+    /// Files that the table has.
+    pub files_total: u64,
+    /// Bytes of the needed columns in these files. What row groups and pages are skipped is only known once it runs.
+    pub bytes: u64,
+    /// Bytes of all files of the table.
+    pub bytes_total: u64,
+}
+
+impl Estimate {
+    pub(super) fn of(plan: &dyn ExecutionPlan, schema: SchemaRef, as_of: Vec<(String, Cursor)>, price_per_tb: f64) -> Self {
+        let mut scans = Vec::new();
+        gather(plan, &mut scans);
+        let bytes = scans.iter().map(|s: &ScanEstimate| s.bytes).sum();
+        Self { schema, scans, cost_usd: cost_usd(bytes, price_per_tb), as_of }
+    }
+
+    /// Files that have to be looked at, of all scans.
+    pub fn files(&self) -> u64 {
+        self.scans.iter().map(|s| s.files).sum()
+    }
+
+    /// Files of the tables, of all scans.
+    pub fn files_total(&self) -> u64 {
+        self.scans.iter().map(|s| s.files_total).sum()
+    }
+
+    /// Bytes that are read at most, of all scans.
+    pub fn bytes(&self) -> u64 {
+        self.scans.iter().map(|s| s.bytes).sum()
+    }
+}
+
+/// What reading so many bytes costs where a terabyte (10^12 bytes) costs `price_per_tb`.
+pub fn cost_usd(bytes: u64, price_per_tb: f64) -> f64 {
+    bytes as f64 / 1e12 * price_per_tb
+}
+
+fn gather(plan: &dyn ExecutionPlan, scans: &mut Vec<ScanEstimate>) {
+    if let Some(ScanSize { table, files, files_total, bytes, bytes_total }) = scan_size(plan) {
+        scans.push(ScanEstimate { table, files: files as u64, files_total: files_total as u64, bytes, bytes_total });
+    }
+    for child in plan.children() {
+        gather(child.as_ref(), scans);
+    }
+}

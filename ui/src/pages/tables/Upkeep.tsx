@@ -1,0 +1,84 @@
+import { Button } from '@mantine/core';
+import { IconTool } from '@tabler/icons-react';
+import { useMutation, useQueryClient, useSuspenseQuery } from '@tanstack/react-query';
+import { problemOf } from '@/api/client';
+import { actions, tableUpkeep, upkeep } from '@/api/queries';
+import type { UpkeepRun } from '@/api/types';
+import { DataTable } from '@/components/data-table';
+import { failed, said } from '@/components/notify';
+import { Ago, Notice, Num } from '@/components/parts';
+import { Status } from '@/components/status';
+import * as format from '@/lib/format';
+
+const STEPS: Record<string, string> = {
+  rewrite: 'Files rewritten',
+  manifests: 'Manifests merged',
+  expire: 'Snapshots let go',
+  orphans: 'Orphans removed',
+};
+
+/** What a run did, in a few words. */
+function outcome(run: UpkeepRun): string {
+  if (run.error) return 'failed';
+  if (run.step === 'expire') return run.snapshots > 0 ? format.count(run.snapshots, 'snapshot') : 'nothing to do';
+  if (run.files_before === 0) return 'nothing to do';
+  if (run.step === 'orphans') return `${format.count(run.files_before, 'file')}, ${format.bytes(run.bytes_before)}`;
+  const files = `${format.number(run.files_before)} → ${format.count(run.files_after, run.step === 'manifests' ? 'manifest' : 'file')}`;
+  return run.step === 'rewrite' ? `${files}, ${format.bytes(run.bytes_before)} → ${format.bytes(run.bytes_after)}` : files;
+}
+
+/** What keeps the table in shape, and what it did. */
+export function Upkeep({ layer, name }: { layer: string; name: string }) {
+  const { data: runs } = useSuspenseQuery(tableUpkeep(layer, name));
+  const { data: all } = useSuspenseQuery(upkeep);
+  const cache = useQueryClient();
+  const table = `${layer}.${name}`;
+  const run = useMutation({
+    mutationFn: () => actions.upkeep(table),
+    onSuccess: () => said(`Upkeep of ${table} is in line.`),
+    onError: (error) => failed(`Could not start upkeep of ${table}`, problemOf(error)),
+    onSettled: () => cache.invalidateQueries({ queryKey: tableUpkeep(layer, name).queryKey }),
+  });
+  const doing = all.doing?.table === table;
+  return (
+    <>
+      <div className="row" style={{ justifyContent: 'space-between', marginBottom: 8, gap: 16 }}>
+        <p className="muted">
+          {all.enabled
+            ? 'Small files, deleted rows and old snapshots are seen to as they pile up.'
+            : 'Upkeep does not work by itself here: the configuration turns it off.'}{' '}
+          All tables together: each byte was written {all.write_amplification.toFixed(2)} times since lakebox started.
+        </p>
+        <Button leftSection={<IconTool size={14} />} loading={run.isPending || doing} onClick={() => run.mutate()}>
+          Run now
+        </Button>
+      </div>
+      <div className="live">
+        <DataTable
+          label="Upkeep"
+          rows={runs}
+          id={(each) => each.id}
+          nothing="Nothing was to be done so far."
+          columns={[
+            { id: 'started_us', header: 'When', accessorKey: 'started_us', cell: ({ row }) => <Ago us={row.original.started_us} />, meta: { width: 110 } },
+            {
+              id: 'step',
+              header: 'Step',
+              accessorKey: 'step',
+              cell: ({ row }) => (
+                <span className="row">
+                  {STEPS[row.original.step] ?? format.sentence(row.original.step)} {row.original.asked && <span className="tag">asked for</span>}
+                </span>
+              ),
+              meta: { width: 210 },
+            },
+            { id: 'outcome', header: 'Outcome', accessorFn: outcome, cell: ({ row }) => (row.original.error ? <Status state="failed" /> : outcome(row.original)) },
+            { id: 'deleted_rows', header: 'Deleted rows dropped', accessorKey: 'deleted_rows', cell: ({ row }) => <Num value={row.original.deleted_rows} />, meta: { num: true, width: 170, wide: true } },
+            { id: 'elapsed_ms', header: 'Took', accessorKey: 'elapsed_ms', cell: ({ row }) => format.duration(row.original.elapsed_ms), meta: { num: true, width: 100 } },
+          ]}
+          detail={(each) => each.error && <Notice tone="bad">{each.error}</Notice>}
+        />
+      </div>
+    </>
+  );
+}
