@@ -182,10 +182,12 @@ impl TableState {
         self.parts.manifests.iter().filter(|m| crate::commit::manifests::is_live(m)).count()
     }
 
-    /// Whether lakebox may lay the table's files out anew: an outside engine's table with partitions or of another format version is its own.
+    /// Whether lakebox keeps the table and may lay its files out anew. Those of outside engines have partitions, other versions and other spellings of
+    /// paths, and are their makers' to see to.
     pub(crate) fn is_ours(&self) -> bool {
         let metadata = &self.parts.metadata;
-        metadata.format_version() == FormatVersion::V2 && metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned())
+        let plain = metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned());
+        self.parts.table.layer.is_kept() && metadata.format_version() == FormatVersion::V2 && plain
     }
 
     /// A table property.

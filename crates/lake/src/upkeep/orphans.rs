@@ -32,10 +32,8 @@ impl Lake {
         let store = self.warehouse();
         let mut found = Orphans::default();
         let mut old = Vec::new();
-        let catalog = self.tables().catalog();
-        let own = catalog.namespaces().await?.into_iter().map(|n| n.layer).filter(|layer| !layer.is_kept());
-        let layers: Vec<Layer> = Layer::ALL.into_iter().chain(own).collect();
-        for layer in &layers {
+        // What lies in other namespaces is of outside engines, which may keep files there that no table names.
+        for layer in Layer::ALL {
             let prefix = Path::from(layer.as_str());
             let objects = store.objects();
             let mut listed = objects.list(Some(&prefix));
@@ -49,12 +47,7 @@ impl Lake {
         }
         // In this order: what was held is named by now, or is held still.
         let held = store.held();
-        let mut named = named(store, &self.tables().all()).await?;
-        for layer in layers {
-            for view in catalog.views(layer).await? {
-                named.insert(store.path(&view.metadata_location)?);
-            }
-        }
+        let named = named(store, &self.tables().all()).await?;
         let unread = self.unreadable().await?;
         let of_unreadable = |path: &Path| unread.iter().any(|table| path.prefix_matches(table));
         old.retain(|(path, _)| !held.contains(path) && !named.contains(path) && !of_unreadable(path));

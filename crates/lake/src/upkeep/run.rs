@@ -184,7 +184,7 @@ impl Lake {
     pub async fn merge_manifests(&self, table: &LakeTable) -> Result<Done, Error> {
         let state = self.known(table)?;
         let before = state.live_manifests();
-        if before < 4 {
+        if before < 4 || !state.is_ours() {
             return Ok(Done::default());
         }
         let mut change = TableChange::new(table.clone());

@@ -1,7 +1,7 @@
 use model::{LakeTable, Layer};
 use std::collections::BTreeSet;
 
-/// The tables of the lake that a statement names, `layer.table` with or without quotes. Comments and string literals don't count.
+/// The tables of the lake's layers that a statement names, `layer.table` with or without quotes. Comments and string literals don't count.
 ///
 /// This is how a model's inputs are known: `ref()` and `source()` only spell such names, so a name that was typed counts as well.
 pub(crate) fn tables_in(sql: &str) -> BTreeSet<LakeTable> {
@@ -10,9 +10,9 @@ pub(crate) fn tables_in(sql: &str) -> BTreeSet<LakeTable> {
     for (at, _) in plain.match_indices('.') {
         let (before, after) = (&plain[..at], &plain[at + 1..]);
         if let (Some(layer), Some(name)) = (last_word(before), first_word(after))
-            // Anything before a dot may be an alias; only the layers' names can't be taken for one.
             && let Ok(layer) = layer.to_lowercase().parse::<Layer>()
-            && !layer.is_users()
+            // Any other word before a dot may be a table's alias as well.
+            && layer.is_kept()
         {
             found.insert(LakeTable::new(layer, name));
         }
@@ -86,5 +86,6 @@ mod tests {
     fn comments_strings_and_columns_are_not_tables() {
         check("select 'gold.x', 'it''s silver.y' -- gold.z\n/* bronze.a */ from silver.b", &["silver.b"]);
         check("select o.gold, 1.5 from system.tables o", &[]);
+        check("select p.amount from silver.payments p join analytics.days a on a.day = p.day", &["silver.payments"]);
     }
 }

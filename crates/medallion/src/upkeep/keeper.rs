@@ -72,6 +72,10 @@ impl Upkeep {
         let all = self.tables();
         let tables: Vec<Option<LakeTable>> = match table {
             Some(table) if all.contains(table) => vec![Some(table.clone())],
+            Some(table) if !table.layer.is_kept() => {
+                let message = format!("{table} is not lakebox's to keep in shape: see to it with the engine that writes it");
+                return Err(Error::new(Kind::UnknownTable, message));
+            }
             Some(table) => return Err(Error::new(Kind::UnknownTable, format!("there is no table {table}"))),
             None => all.into_iter().map(Some).collect(),
         };
@@ -121,8 +125,9 @@ impl Upkeep {
         self.shared.catalog.upkeep_totals().await.map_err(unread)
     }
 
+    /// The tables that lakebox keeps; those in namespaces of one's own are seen to by their writers.
     fn tables(&self) -> Vec<LakeTable> {
-        self.shared.lake.view().tables.keys().cloned().collect()
+        self.shared.lake.view().tables.keys().filter(|table| table.layer.is_kept()).cloned().collect()
     }
 
     /// The newest runs of this process and the one before, newest first, without asking the catalog.

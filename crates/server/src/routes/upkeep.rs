@@ -6,6 +6,7 @@ use axum::{
 };
 use catalog::UpkeepRun;
 use lake::Step;
+use medallion::Kind;
 use model::LakeTable;
 
 const RUNS: u32 = 50;
@@ -38,7 +39,7 @@ pub(crate) async fn get(State(app): State<App>) -> Result<Json<api::Upkeep>, Pro
 /// Runs upkeep now. Without `wait` it is only put in line.
 #[utoipa::path(post, path = "/api/v1/upkeep", tag = "data", request_body = api::UpkeepRequest,
     responses((status = 200, body = api::UpkeepAnswer), (status = 202, body = api::UpkeepAnswer), (status = 400, body = api::Problem),
-        (status = 404, body = api::Problem)))]
+        (status = 404, body = api::Problem), (status = 409, body = api::Problem)))]
 pub(crate) async fn run(
     State(app): State<App>,
     Body(request): Body<api::UpkeepRequest>,
@@ -46,7 +47,11 @@ pub(crate) async fn run(
     let steps = steps(&request.steps)?;
     let table = request.table.as_deref().map(|name| named(&app, name)).transpose()?;
     let since_us = app.clock.now_us();
-    let asked = app.upkeep.request(table.as_ref(), &steps).map_err(|e| Problem::internal(&e))?;
+    let refused = |e: medallion::Error| match e.kind {
+        Kind::UnknownTable => Problem::new(StatusCode::CONFLICT, "upkeep.not_ours", e.message),
+        _ => Problem::internal(&e),
+    };
+    let asked = app.upkeep.request(table.as_ref(), &steps).map_err(refused)?;
     if !request.wait {
         return Ok((StatusCode::ACCEPTED, Json(api::UpkeepAnswer { done: false, runs: Vec::new() })));
     }
