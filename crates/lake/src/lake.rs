@@ -5,7 +5,7 @@ use crate::{
 };
 use catalog::{Catalog, CursorSwap, ObjectChange, ViewSwap};
 use model::{Cursor, LakeTable};
-use object_store::ObjectStore;
+use object_store::{ObjectStore, path::Path};
 use parking_lot::{Mutex, RwLock};
 use runtime::SharedClock;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,8 @@ struct Inner {
     /// Held while something outside gets, changes or loses its name.
     names: tokio::sync::Mutex<()>,
     clock: SharedClock,
+    /// Files of dropped tables that a query still read when they were to be removed.
+    doomed: Mutex<Vec<Path>>,
     /// Bytes that upkeep wrote since the process began.
     rewritten: AtomicU64,
     _lock: WarehouseLock,
@@ -103,6 +105,7 @@ impl Lake {
             tables: tables.all().into_iter().map(|s| (s.table().clone(), Arc::clone(s.view()))).collect(),
             sources: cursors.into_iter().map(|(source, stored)| (source, stored.cursor)).collect(),
             views: views.into_iter().map(|v| (v.view.clone(), Arc::new(v))).collect(),
+            base: None,
             schemas: namespaces.into_iter().map(|n| n.layer).filter(|layer| !layer.is_kept()).collect(),
         };
         let view = Arc::new(view);
@@ -116,6 +119,7 @@ impl Lake {
                 unannounced: Mutex::default(),
                 names: tokio::sync::Mutex::default(),
                 clock,
+                doomed: Mutex::default(),
                 rewritten: AtomicU64::new(0),
                 _lock: lock,
             }),
@@ -279,6 +283,17 @@ impl Lake {
         change(&mut next);
         *view = Arc::new(next);
         self.inner.tables.pins().watch(&view);
+    }
+
+    /// Removes files of tables that are gone, and those that a query read the last time. What one reads now waits for the next time.
+    pub(crate) async fn remove_unread(&self, dead: Vec<Path>) {
+        let mut all = std::mem::take(&mut *self.inner.doomed.lock());
+        all.extend(dead);
+        let unread = self.inner.tables.pins().unread(all.clone());
+        let now: std::collections::HashSet<&Path> = unread.iter().collect();
+        all.retain(|path| !now.contains(path));
+        self.inner.doomed.lock().extend(all);
+        self.warehouse().delete_all(unread).await;
     }
 
     /// What API and system tables show of a table.

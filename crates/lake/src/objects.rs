@@ -1,7 +1,8 @@
 //! What SQL makes: schemas, views, and tables that no pipeline or model writes. Changes are gathered in a transaction and take effect together.
 
 use crate::{
-    Error, Kind, Lake, LakeView, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, WrittenFile, store::Held,
+    Error, Kind, Lake, LakeView, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, WrittenFile,
+    commit::Staged, outside::purge::purge, store::Held,
 };
 use model::{LakeTable, Layer};
 use std::{collections::BTreeMap, sync::Arc};
@@ -29,6 +30,8 @@ pub struct ObjectTransaction {
     /// Files that are written and that nothing names yet: upkeep leaves them alone.
     held: Vec<Arc<Held>>,
     written: Vec<Arc<WrittenFile>>,
+    /// Metadata files that are not needed once it is committed.
+    dropped: Vec<String>,
 }
 
 impl ObjectTransaction {
@@ -42,7 +45,7 @@ impl ObjectTransaction {
         if self.is_empty() {
             return Arc::clone(view);
         }
-        let mut out = LakeView::clone(view);
+        let mut out = LakeView { base: Some(Arc::clone(view)), ..LakeView::clone(view) };
         for (name, change) in &self.tables {
             match &change.after {
                 Some(state) => drop(out.tables.insert(name.clone(), Arc::clone(state.view()))),
@@ -83,6 +86,12 @@ impl ObjectTransaction {
             let now = lake.view().schemas.contains(&layer).then_some(());
             Change { before: now, after: now }
         })
+    }
+
+    fn staged(&mut self, staged: Staged) -> Arc<TableState> {
+        self.held.extend(staged.held.into_iter().map(Arc::new));
+        self.dropped.extend(staged.dropped);
+        staged.state
     }
 
     /// Makes a schema. The caller has seen that there is none of that name.
@@ -153,9 +162,9 @@ impl ObjectTransaction {
         change.append.clone_from(&written);
         change.summary = options.summary;
         change.writer = options.writer;
-        let (state, held) = lake.tables().stage(change).await?;
-        self.held.extend(held.into_iter().map(Arc::new));
+        let staged = lake.tables().stage(change).await?;
         self.written.extend(written);
+        let state = self.staged(staged);
         self.table(lake, &table).after = Some(state);
         Ok(count)
     }
@@ -172,9 +181,9 @@ impl ObjectTransaction {
         let count = written.iter().map(|f| f.rows).sum();
         let mut change = TableChange::new(table.clone());
         change.append.clone_from(&written);
-        if let Some((state, held)) = lake.tables().stage_over(&former, change).await? {
-            self.held.extend(held.into_iter().map(Arc::new));
+        if let Some(staged) = lake.tables().stage_over(&former, change).await? {
             self.written.extend(written);
+            let state = self.staged(staged);
             self.table(lake, table).after = Some(state);
         }
         Ok(count)
@@ -189,6 +198,7 @@ impl ObjectTransaction {
         self.check_names(lake)?;
         let location = |s: &Option<Arc<TableState>>| s.as_ref().map(|s| s.metadata_location().to_owned());
         let moved = |c: &Change<Arc<TableState>>| location(&c.before) != location(&c.after);
+        let formers: Vec<Arc<TableState>> = self.tables.values().filter_map(|c| c.before.clone()).collect();
         let tables = self.tables.into_iter().filter(|(_, c)| moved(c));
         let tables = tables.map(|(name, c)| (name, location(&c.before), c.after)).collect();
         let mut changes = Changes { tables, ..Changes::default() };
@@ -211,7 +221,9 @@ impl ObjectTransaction {
                 _ => {}
             }
         }
-        lake.commit_objects(changes).await
+        lake.commit_objects(changes).await?;
+        clean_up(lake, formers, self.dropped).await;
+        Ok(())
     }
 
     /// Whether what is new still has a schema to be in, and a name that nothing else got meanwhile. The caller holds the lock of names.
@@ -243,6 +255,17 @@ impl ObjectTransaction {
         }
         Ok(())
     }
+}
+
+/// Removes the files of tables that SQL made and that are gone now, and metadata files that fell out of logs. What can't be removed is logged.
+async fn clean_up(lake: &Lake, formers: Vec<Arc<TableState>>, dropped: Vec<String>) {
+    let all = lake.tables().all();
+    let lives = |s: &TableState| all.iter().any(|other| other.parts.metadata.uuid() == s.parts.metadata.uuid());
+    for gone in formers.iter().filter(|s| s.writer() == Some(SQL_WRITER) && !lives(s)) {
+        purge(lake, gone.metadata_location(), &all).await;
+    }
+    let store = lake.warehouse();
+    store.delete_all(dropped.iter().filter_map(|m| store.path(m).ok()).collect()).await;
 }
 
 /// What the end of an [`ObjectTransaction`] changes, each with where its pointer must be now.

@@ -23,6 +23,8 @@ pub struct LakeView {
     pub views: BTreeMap<LakeTable, Arc<SqlView>>,
     /// Schemas beside the layers, empty ones too.
     pub schemas: BTreeSet<Layer>,
+    /// The view that this one was made over by a transaction: while it is held, so are the files that it names.
+    pub base: Option<Arc<LakeView>>,
 }
 
 /// One table in a [`LakeView`]: committed files with their deleted rows, and the rows that are not committed yet.

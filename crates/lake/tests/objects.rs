@@ -2,8 +2,9 @@
 
 use crate::world::{World, rows, schema};
 use futures::StreamExt;
-use lake::{Kind, Lake, ObjectTransaction, ReplaceOptions, SendableBatches, SqlView};
-use model::LakeTable;
+use lake::{CreateView, Kind, Lake, ObjectTransaction, ReplaceOptions, SendableBatches, SqlView};
+use model::{LakeTable, Layer};
+use serde_json::json;
 
 fn stream(ids: &[i64]) -> SendableBatches {
     futures::stream::iter([Ok(rows(ids))]).boxed()
@@ -88,4 +89,86 @@ async fn of_two_transactions_on_one_name_the_second_fails_and_changes_nothing() 
     third.commit(lake).await.unwrap();
     assert_eq!(lake.view().tables[&named("t")].live_rows(), 6);
     assert_eq!(ObjectTransaction::default().rename_table(lake, &named("no"), &named("yes")).unwrap_err().kind, Kind::NotFound);
+}
+
+fn layer() -> Layer {
+    "analytics".parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_and_views_of_sql_are_namespaces_and_views_of_the_rest_catalog_and_the_other_way_round() {
+    let world = World::new().await;
+    let (lake, outside) = (&world.lake, world.lake.outside());
+    made(lake).await;
+    assert!(outside.namespaces().await.unwrap().contains(&layer()));
+    let first = outside.view(&named("v")).await.unwrap().metadata;
+    let statement = |m: &serde_json::Value| {
+        let current = m["current-version-id"].as_i64();
+        let versions = m["versions"].as_array().unwrap();
+        versions.iter().find(|v| v["version-id"].as_i64() == current).unwrap()["representations"].clone()
+    };
+    assert_eq!(statement(&first), json!([{ "type": "sql", "sql": "SELECT 1", "dialect": "lakebox" }]));
+
+    let mut again = ObjectTransaction::default();
+    again.set_view(lake, SqlView::new(named("v"), "SELECT 2".to_owned(), schema()));
+    again.commit(lake).await.unwrap();
+    let second = outside.view(&named("v")).await.unwrap().metadata;
+    assert_eq!(statement(&second)[0]["sql"], "SELECT 2");
+    assert_eq!((&second["view-uuid"], second["versions"].as_array().unwrap().len()), (&first["view-uuid"], 2));
+
+    let request = json!({
+        "name": "w",
+        "schema": { "type": "struct", "schema-id": 0, "fields": [{ "id": 1, "name": "n", "required": false, "type": "long" }] },
+        "view-version": {
+            "version-id": 1, "timestamp-ms": 1_700_000_000_000_i64, "schema-id": 0, "summary": {}, "default-namespace": ["analytics"],
+            "representations": [{ "type": "sql", "sql": "select 3L", "dialect": "spark" }],
+        },
+    });
+    outside.create_view(layer(), CreateView::parse(request.clone()).unwrap()).await.unwrap();
+    let view = lake.view();
+    let made_outside = &view.views[&named("w")];
+    assert_eq!((made_outside.dialect.as_str(), made_outside.is_ours(), made_outside.schema.field(0).name().as_str()), ("spark", false, "n"));
+
+    // One space of names, and nothing is dropped from under something.
+    assert_eq!(outside.drop_namespace(layer()).await.unwrap_err().kind, Kind::NotEmpty);
+    let mut taken = request;
+    taken["name"] = json!("t");
+    assert_eq!(outside.create_view(layer(), CreateView::parse(taken).unwrap()).await.unwrap_err().kind, Kind::Exists);
+    let mut clash = ObjectTransaction::default();
+    clash.put_table(lake, named("w"), stream(&[1]), options()).await.unwrap();
+    assert_eq!(clash.commit(lake).await.unwrap_err().kind, Kind::Conflict);
+
+    outside.drop_view(&named("v")).await.unwrap();
+    outside.rename_view(&named("w"), &named("x")).await.unwrap();
+    assert_eq!(lake.view().views.keys().map(ToString::to_string).collect::<Vec<_>>(), ["analytics.x"]);
+    outside.create_namespace("empty", &[].into()).await.unwrap();
+    assert!(lake.view().schemas.contains(&"empty".parse().unwrap()));
+    outside.drop_namespace("empty".parse().unwrap()).await.unwrap();
+    drop(outside);
+    let world = world.reopen().await;
+    let view = world.lake.view();
+    assert_eq!((view.views.len(), view.schemas.len(), view.tables.contains_key(&named("t"))), (1, 1, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_dropped_tables_go_once_no_query_reads_them() {
+    let world = World::new().await;
+    let lake = &world.lake;
+    made(lake).await;
+    let data = world.dir.path().join("lake/analytics/t/data");
+    let files = || std::fs::read_dir(&data).map_or(0, |dir| dir.count());
+    assert_eq!(files(), 1);
+    let read = ObjectTransaction::default().over(&lake.view());
+    let mut drop_it = ObjectTransaction::default();
+    drop_it.remove_table(lake, &named("t"));
+    drop_it.commit(lake).await.unwrap();
+    assert_eq!(files(), 1, "a query still reads it");
+    drop(read);
+    let mut next = ObjectTransaction::default();
+    next.put_table(lake, named("u"), stream(&[1]), options()).await.unwrap();
+    next.commit(lake).await.unwrap();
+    let mut next = ObjectTransaction::default();
+    next.remove_table(lake, &named("u"));
+    next.commit(lake).await.unwrap();
+    assert_eq!(files(), 0);
 }

@@ -255,3 +255,32 @@ fn numbered(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().enumerate().map(|(i, f)| ::lake::with_field_id(f, 101 + i32::try_from(i).unwrap()));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_stand_on_former_snapshots_and_those_in_another_dialect_say_so() {
+    use ::lake::{CreateView, ObjectTransaction, SqlView};
+    let world = world().await;
+    let schema = plain(&[("id", DataType::Int64), ("name", DataType::Utf8)]);
+    let first = world.replace("gold.t", pairs(&schema, &[(1, "a")])).await;
+    world.replace("gold.t", pairs(&schema, &[(2, "b"), (3, "c")])).await;
+    let lake = &world.lake;
+    let view = |name: &str| format!("analytics.{name}").parse::<LakeTable>().unwrap();
+    let mut transaction = ObjectTransaction::default();
+    transaction.add_schema(lake, "analytics".parse().unwrap());
+    let definition = format!("select id from gold.t for version as of {first}");
+    transaction.set_view(lake, SqlView::new(view("former"), definition, plain(&[("id", DataType::Int64)])));
+    transaction.commit(lake).await.unwrap();
+    assert_eq!(rows(&world.engine, "select * from analytics.former").await.unwrap(), ["1"]);
+
+    let request = serde_json::json!({
+        "name": "foreign",
+        "schema": { "type": "struct", "schema-id": 0, "fields": [{ "id": 1, "name": "n", "required": false, "type": "long" }] },
+        "view-version": {
+            "version-id": 1, "timestamp-ms": 1_700_000_000_000_i64, "schema-id": 0, "summary": {}, "default-namespace": ["analytics"],
+            "representations": [{ "type": "sql", "sql": "select 1L", "dialect": "spark" }],
+        },
+    });
+    lake.outside().create_view("analytics".parse().unwrap(), CreateView::parse(request).unwrap()).await.unwrap();
+    let error = rows(&world.engine, "select * from analytics.foreign").await.unwrap_err();
+    assert!(error.to_string().contains("written in the SQL of `spark`"), "{error}");
+}

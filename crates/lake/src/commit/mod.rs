@@ -13,4 +13,5 @@ mod summary;
 mod tables;
 
 pub use change::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange};
+pub(crate) use tables::Staged;
 pub use tables::Tables;

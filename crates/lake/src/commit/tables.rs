@@ -61,8 +61,15 @@ pub(crate) struct Applied {
     pub moved: Vec<LakeTable>,
 }
 
-/// A table that is written and not committed, and what keeps its metadata files from being taken for orphans meanwhile.
-type Staged = (Arc<TableState>, Vec<Held>);
+/// A table that is written and not committed.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub state: Arc<TableState>,
+    /// Keeps its metadata files from being taken for orphans meanwhile.
+    pub held: Vec<Held>,
+    /// Metadata files that fell out of its log.
+    pub dropped: Vec<String>,
+}
 
 impl Tables {
     /// Loads every table that the catalog points to.
@@ -243,7 +250,7 @@ impl Tables {
         let mut prepared = [prepared];
         self.write(&mut prepared).await?;
         let [prepared] = prepared;
-        Ok(Some((Arc::new(prepared.state), held)))
+        Ok(Some(Staged { state: Arc::new(prepared.state), held, dropped: prepared.garbage.metadata }))
     }
 
     /// Puts staged, renamed and dropped tables in place, and changes schemas and views, all in one catalog transaction. Each swap says which

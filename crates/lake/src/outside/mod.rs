@@ -6,7 +6,7 @@
 mod apply;
 mod guard;
 mod namespaces;
-mod purge;
+pub(crate) mod purge;
 mod readable;
 mod request;
 mod tables;

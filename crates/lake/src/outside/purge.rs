@@ -1,7 +1,7 @@
 //! The files of a table that was dropped with its data.
 
 use crate::{
-    Error, Store, TableState,
+    Error, Lake, Store, TableState,
     commit::manifests::{self},
     table::load::read_metadata,
 };
@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// Removes every file that the metadata at `location` leads to, is under the table's own location, and that none of `others` has. What can't be
 /// removed is logged: the table is gone already.
-pub(super) async fn purge(store: &Store, location: &str, others: &[Arc<TableState>]) {
+pub(crate) async fn purge(lake: &Lake, location: &str, others: &[Arc<TableState>]) {
+    let store = lake.warehouse();
     let found = async {
         let metadata = read_metadata(store, location).await?;
         reach(store, &metadata, location).await.map(|files| (metadata.location().to_owned(), files))
@@ -22,7 +23,7 @@ pub(super) async fn purge(store: &Store, location: &str, others: &[Arc<TableStat
             let Ok(home) = store.path(&home) else { return };
             let kept = named_by(store, others);
             let dead = files.into_iter().filter(|f| f.prefix_matches(&home) && !kept.contains(f)).collect();
-            store.delete_all(dead).await;
+            lake.remove_unread(dead).await;
         }
         Err(error) => tracing::warn!(%error, %location, "the files of a dropped table could not be removed"),
     }

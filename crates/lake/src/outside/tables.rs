@@ -307,7 +307,7 @@ impl Outside {
         self.lake.tables().settle(vec![swap], Vec::new()).await?;
         self.lake.show(Vec::new(), std::slice::from_ref(table));
         if purged {
-            purge(self.lake.warehouse(), &location, &self.lake.tables().all()).await;
+            purge(&self.lake, &location, &self.lake.tables().all()).await;
         }
         Ok(())
     }
