@@ -32,7 +32,7 @@ class Lakebox:
     """`lakebox serve` over a loaded project, asked over HTTP."""
 
     def __init__(self, project, http):
-        config = f'server: {{ http: "127.0.0.1:{http}", pgwire: "127.0.0.1:{http + 1}", query_memory: 4GiB }}\n'
+        config = f'server: {{ http: "127.0.0.1:{http}", pgwire: "127.0.0.1:{http + 1}", flight: "127.0.0.1:{http + 2}", query_memory: 4GiB }}\n'
         (project / "lakebox.yaml").write_text(config)
         (project / "models").mkdir(exist_ok=True)
         self.base = f"http://127.0.0.1:{http}"

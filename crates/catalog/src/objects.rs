@@ -49,7 +49,8 @@ impl Catalog {
 async fn apply(tx: &mut Tx, change: &ObjectChange, now_us: i64) -> Result<(), Error> {
     let (statement, conflict) = match change {
         ObjectChange::AddNamespace(layer) => {
-            let insert = sql("insert into lake_namespaces (name, properties_json, created_us, updated_us) values ($1, '{}', $2, $2) \
+            let insert =
+                sql("insert into lake_namespaces (name, properties_json, created_us, updated_us) values ($1, '{}', $2, $2) \
                  on conflict do nothing");
             let message = format!("the schema {layer} was made by another writer meanwhile");
             (insert.text(layer.as_str()).int(now_us), Error::new(Kind::Conflict, message))

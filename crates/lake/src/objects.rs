@@ -1,8 +1,8 @@
 //! What SQL makes: schemas, views, and tables that no pipeline or model writes. Changes are gathered in a transaction and take effect together.
 
 use crate::{
-    Error, Kind, Lake, LakeView, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, WrittenFile,
-    commit::Staged, outside::purge::purge, store::Held,
+    Error, Kind, Lake, LakeView, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, WrittenFile, commit::Staged,
+    outside::purge::purge, store::Held,
 };
 use model::{LakeTable, Layer};
 use std::{collections::BTreeMap, sync::Arc};
@@ -231,11 +231,12 @@ impl ObjectTransaction {
         let now = lake.view();
         let new_tables = self.tables.iter().filter(|(_, c)| c.before.is_none() && c.after.is_some()).map(|(name, _)| name);
         let new_views = self.views.iter().filter(|(_, c)| c.before.is_none() && c.after.is_some()).map(|(name, _)| name);
-        let goes = |gone: bool, there: bool| gone || !there;
         for name in new_tables.clone().chain(new_views.clone()) {
             let schema = self.schemas.get(&name.layer).map_or_else(|| now.schemas.contains(&name.layer), |c| c.after.is_some());
             if !schema {
-                return Err(Error::new(Kind::Conflict, format!("the schema {} was dropped meanwhile", name.layer)).with_table(name));
+                return Err(
+                    Error::new(Kind::Conflict, format!("the schema {} was dropped meanwhile", name.layer)).with_table(name)
+                );
             }
         }
         let taken = |name: &LakeTable, what: &str| {
@@ -243,13 +244,13 @@ impl ObjectTransaction {
         };
         for name in new_tables {
             let gone = self.views.get(name).is_some_and(|c| c.after.is_none());
-            if !goes(gone, now.views.contains_key(name)) {
+            if now.views.contains_key(name) && !gone {
                 return Err(taken(name, "view"));
             }
         }
         for name in new_views {
             let gone = self.tables.get(name).is_some_and(|c| c.after.is_none());
-            if !goes(gone, now.tables.contains_key(name)) {
+            if now.tables.contains_key(name) && !gone {
                 return Err(taken(name, "table"));
             }
         }

@@ -55,9 +55,9 @@ impl SqlView {
     /// What queries see of a view's metadata.
     pub(crate) fn read(view: LakeTable, metadata_location: String, metadata: &ViewMetadata) -> Self {
         let version = metadata.current_version();
-        let all = version.representations().iter().map(|ViewRepresentation::Sql(sql)| sql);
+        let all = || version.representations().iter().map(|ViewRepresentation::Sql(sql)| sql);
         // A view has at least one representation; what lakebox understands comes first.
-        let chosen = all.clone().find(|sql| sql.dialect.eq_ignore_ascii_case(DIALECT)).or_else(|| all.into_iter().next());
+        let chosen = all().find(|sql| sql.dialect.eq_ignore_ascii_case(DIALECT)).or_else(|| all().next());
         let (definition, dialect) = chosen.map(|sql| (sql.sql.clone(), sql.dialect.to_lowercase())).unwrap_or_default();
         let exact = version.summary().get(COLUMNS).and_then(|hex| columns_from_hex(hex));
         let schema = exact.unwrap_or_else(|| columns_of(metadata.current_schema()));
@@ -72,11 +72,12 @@ impl SqlView {
                 .with_source(e)
         };
         let schema = iceberg_columns(&self.schema)?;
+        let columns = columns_to_hex(&self.schema).map_err(|e| Error::bug(format!("writing the columns of {}", self.view), e))?;
         let version: ViewVersion = serde_json::from_value(json!({
             "version-id": 1,
             "schema-id": 0,
             "timestamp-ms": now_us / 1000,
-            "summary": { COLUMNS: columns_to_hex(&self.schema).map_err(|e| Error::bug(format!("writing the columns of {}", self.view), e))? },
+            "summary": { COLUMNS: columns },
             "representations": [{ "type": "sql", "sql": self.definition, "dialect": self.dialect }],
             "default-namespace": [self.view.layer.as_str()],
         }))

@@ -127,7 +127,10 @@ async fn schemas_and_views_of_sql_are_namespaces_and_views_of_the_rest_catalog_a
     outside.create_view(layer(), CreateView::parse(request.clone()).unwrap()).await.unwrap();
     let view = lake.view();
     let made_outside = &view.views[&named("w")];
-    assert_eq!((made_outside.dialect.as_str(), made_outside.is_ours(), made_outside.schema.field(0).name().as_str()), ("spark", false, "n"));
+    assert_eq!(
+        (made_outside.dialect.as_str(), made_outside.is_ours(), made_outside.schema.field(0).name().as_str()),
+        ("spark", false, "n")
+    );
 
     // One space of names, and nothing is dropped from under something.
     assert_eq!(outside.drop_namespace(layer()).await.unwrap_err().kind, Kind::NotEmpty);

@@ -230,19 +230,11 @@ impl Tables {
     }
 
     /// Writes what `former` becomes by `change`, unseen; `None` where nothing changes.
-    pub(crate) async fn stage_over(
-        &self,
-        former: &Arc<TableState>,
-        change: TableChange,
-    ) -> Result<Option<Staged>, Error> {
+    pub(crate) async fn stage_over(&self, former: &Arc<TableState>, change: TableChange) -> Result<Option<Staged>, Error> {
         self.stage_change(Some(former), change).await
     }
 
-    async fn stage_change(
-        &self,
-        former: Option<&Arc<TableState>>,
-        change: TableChange,
-    ) -> Result<Option<Staged>, Error> {
+    async fn stage_change(&self, former: Option<&Arc<TableState>>, change: TableChange) -> Result<Option<Staged>, Error> {
         let Some(prepared) = prepare(&self.inner.store, former, change, self.inner.clock.now_us()).await? else {
             return Ok(None);
         };

@@ -429,7 +429,9 @@ fn read_by(view: &LakeView, reader: &SqlView) -> BTreeSet<LakeTable> {
     let there = |t: &LakeTable| view.tables.contains_key(t) || view.views.contains_key(t);
     // `orders$files` and `orders` as of some moment stand on `orders`.
     let one = |layer: Layer, name: &str| {
-        Some(LakeTable::new(layer, name)).filter(there).or_else(|| Some(LakeTable::new(layer, travel::named(name).base)).filter(there))
+        Some(LakeTable::new(layer, name))
+            .filter(there)
+            .or_else(|| Some(LakeTable::new(layer, travel::named(name).base)).filter(there))
     };
     let named = |t: datafusion::common::TableReference| match t.schema() {
         Some(schema) => one(schema.parse().ok()?, t.table()),

@@ -190,7 +190,8 @@ impl LakeCatalog {
             return Err(DataFusionError::Plan(message));
         }
         if !view.is_ours() {
-            let message = format!("the view {} is written in the SQL of `{}`, which lakebox doesn't speak", view.view, view.dialect);
+            let message =
+                format!("the view {} is written in the SQL of `{}`, which lakebox doesn't speak", view.view, view.dialect);
             let hint = format!("Give it a representation in the dialect `{}` too, or make it with CREATE VIEW.", lake::DIALECT);
             return Err(DataFusionError::External(Box::new(Error::new(Kind::Unsupported, message).with_hint(hint))));
         }

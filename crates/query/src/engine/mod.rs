@@ -41,11 +41,7 @@ use lake::{Lake, LakeView};
 use model::Layer;
 use object_store::ObjectStore;
 use runtime::SharedClock;
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-};
+use std::{future::Future, pin::Pin, sync::Arc};
 use tokio::sync::Semaphore;
 
 /// Where views of the lake come from. Called once per statement; it must be cheap, and each view must be consistent in itself.
