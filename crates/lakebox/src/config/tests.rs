@@ -56,7 +56,7 @@ sources:
 "#;
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: unknown key `lak`
-      hint: Did you mean `lake`? Known are: lake, server, sources, transforms, models.
+      hint: Did you mean `lake`? Known are: lake, server, upkeep, sources, transforms, models.
     lakebox.yaml:2:11: error: unknown key `htpp` in server
       hint: Did you mean `http`? Known are: http, pgwire, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, hosts, iceberg.
     lakebox.yaml:2:30: error: unknown key `port` in server
@@ -414,7 +414,7 @@ fn a_file_that_is_a_list_is_told() {
     let text = "- lake\n- server\n";
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: the file must be a map of settings, but it is a list
-      hint: Its keys are: lake, server, sources, transforms, models.
+      hint: Its keys are: lake, server, upkeep, sources, transforms, models.
     "#);
 }
 
@@ -476,7 +476,7 @@ nonsense: 1
     lakebox.yaml:2:3: warning: no source uses the transform `m`
       hint: Add it to a source: transforms: [m].
     lakebox.yaml:3:1: error: unknown key `nonsense`
-      hint: Known are: lake, server, sources, transforms, models.
+      hint: Known are: lake, server, upkeep, sources, transforms, models.
     "#);
 }
 
