@@ -56,7 +56,7 @@ sources:
 "#;
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: unknown key `lak`
-      hint: Did you mean `lake`? Known are: lake, server, sources, transforms, models.
+      hint: Did you mean `lake`? Known are: lake, server, upkeep, sources, transforms, models.
     lakebox.yaml:2:11: error: unknown key `htpp` in server
       hint: Did you mean `http`? Known are: http, pgwire, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, hosts, iceberg.
     lakebox.yaml:2:30: error: unknown key `port` in server
@@ -443,7 +443,7 @@ fn a_file_that_is_a_list_is_told() {
     let text = "- lake\n- server\n";
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: the file must be a map of settings, but it is a list
-      hint: Its keys are: lake, server, sources, transforms, models.
+      hint: Its keys are: lake, server, upkeep, sources, transforms, models.
     "#);
 }
 
@@ -505,7 +505,7 @@ nonsense: 1
     lakebox.yaml:2:3: warning: no source uses the transform `m`
       hint: Add it to a source: transforms: [m].
     lakebox.yaml:3:1: error: unknown key `nonsense`
-      hint: Known are: lake, server, sources, transforms, models.
+      hint: Known are: lake, server, upkeep, sources, transforms, models.
     "#);
 }
 
@@ -597,4 +597,45 @@ fn the_schema_in_docs_is_the_one_of_this_program() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/lakebox.schema.json");
     let written = fs::read_to_string(&path).unwrap_or_default();
     assert!(written == schema_json(), "docs/lakebox.schema.json is stale; run: lakebox config-schema > docs/lakebox.schema.json");
+}
+
+#[test]
+fn upkeep_is_read_and_what_makes_no_sense_in_it_is_told() {
+    let text = r#"
+upkeep:
+  file_size: 64MiB
+  deleted_percent: 25
+  snapshots: { all: 1h }
+  tables:
+    silver.*: { enabled: false }
+    silver.shop_orders: { enabled: true, sort: [customer, at desc] }
+"#;
+    let upkeep = read(text).unwrap().config.upkeep;
+    assert_eq!(upkeep.policy.thresholds.file_bytes, 64 << 20);
+    assert!((upkeep.policy.thresholds.deleted_share - 0.25).abs() < 1e-9);
+    assert_eq!(upkeep.policy.retention.all.as_secs(), 3600);
+    let of = |name: &str| upkeep.policy_of(&name.parse().unwrap());
+    assert!(!of("silver.shop_lines").enabled);
+    let orders = of("silver.shop_orders");
+    assert!(orders.enabled);
+    assert_eq!(orders.layout, Some(lake::Clustering::Sort(vec![("customer".into(), false), ("at".into(), true)])));
+
+    let text = r#"
+upkeep:
+  file_size: 1KiB
+  deleted_percent: 0
+  orphans_after: 1s
+  tables:
+    orders: { sort: [a], zorder: [b] }
+"#;
+    let said = told(text);
+    for part in [
+        "2:14: error: file_size is out of bounds",
+        "3:20: error: deleted_percent is out of bounds",
+        "4:18: error: upkeep.orphans_after is too short",
+        "6:5: error: upkeep.tables: `orders` names no table",
+        "error: upkeep.tables.orders has both sort and zorder",
+    ] {
+        assert!(said.contains(part), "{part} is not in:\n{said}");
+    }
 }

@@ -17,12 +17,11 @@ const STEPS: Record<string, string> = {
   orphans: 'Orphans removed',
 };
 
-/** What a run did, in a few words. */
+/** What a run did, in a few words that say themselves which step it was. */
 function outcome(run: UpkeepRun): string {
-  if (run.error) return 'failed';
-  if (run.step === 'expire') return run.snapshots > 0 ? format.count(run.snapshots, 'snapshot') : 'nothing to do';
-  if (run.files_before === 0) return 'nothing to do';
-  if (run.step === 'orphans') return `${format.count(run.files_before, 'file')}, ${format.bytes(run.bytes_before)}`;
+  if (run.step === 'expire') return run.snapshots > 0 ? `${format.count(run.snapshots, 'snapshot')} let go` : 'No snapshot was old enough';
+  if (run.files_before === 0) return 'Nothing was to be done';
+  if (run.step === 'orphans') return `${format.count(run.files_before, 'file')} removed, ${format.bytes(run.bytes_before)}`;
   const files = `${format.number(run.files_before)} → ${format.count(run.files_after, run.step === 'manifests' ? 'manifest' : 'file')}`;
   return run.step === 'rewrite' ? `${files}, ${format.bytes(run.bytes_before)} → ${format.bytes(run.bytes_after)}` : files;
 }
@@ -42,14 +41,14 @@ export function Upkeep({ layer, name }: { layer: string; name: string }) {
   const doing = all.doing?.table === table;
   return (
     <>
-      <div className="row" style={{ justifyContent: 'space-between', marginBottom: 8, gap: 16 }}>
-        <p className="muted">
+      <div className="row" style={{ justifyContent: 'space-between', flexWrap: 'wrap', marginBottom: 8, gap: 16 }}>
+        <p className="muted" style={{ flex: '1 1 320px' }}>
           {all.enabled
             ? 'Small files, deleted rows and old snapshots are seen to as they pile up.'
             : 'Upkeep does not work by itself here: the configuration turns it off.'}{' '}
           All tables together: each byte was written {all.write_amplification.toFixed(2)} times since lakebox started.
         </p>
-        <Button leftSection={<IconTool size={14} />} loading={run.isPending || doing} onClick={() => run.mutate()}>
+        <Button style={{ flexShrink: 0 }} leftSection={<IconTool size={14} />} loading={run.isPending || doing} onClick={() => run.mutate()}>
           Run now
         </Button>
       </div>
@@ -60,7 +59,7 @@ export function Upkeep({ layer, name }: { layer: string; name: string }) {
           id={(each) => each.id}
           nothing="Nothing was to be done so far."
           columns={[
-            { id: 'started_us', header: 'When', accessorKey: 'started_us', cell: ({ row }) => <Ago us={row.original.started_us} />, meta: { width: 110 } },
+            { id: 'started_us', header: 'When', accessorKey: 'started_us', cell: ({ row }) => <Ago us={row.original.started_us} />, meta: { width: 96 } },
             {
               id: 'step',
               header: 'Step',
@@ -70,11 +69,11 @@ export function Upkeep({ layer, name }: { layer: string; name: string }) {
                   {STEPS[row.original.step] ?? format.sentence(row.original.step)} {row.original.asked && <span className="tag">asked for</span>}
                 </span>
               ),
-              meta: { width: 210 },
+              meta: { width: 210, wide: true },
             },
             { id: 'outcome', header: 'Outcome', accessorFn: outcome, cell: ({ row }) => (row.original.error ? <Status state="failed" /> : outcome(row.original)) },
             { id: 'deleted_rows', header: 'Deleted rows dropped', accessorKey: 'deleted_rows', cell: ({ row }) => <Num value={row.original.deleted_rows} />, meta: { num: true, width: 170, wide: true } },
-            { id: 'elapsed_ms', header: 'Took', accessorKey: 'elapsed_ms', cell: ({ row }) => format.duration(row.original.elapsed_ms), meta: { num: true, width: 100 } },
+            { id: 'elapsed_ms', header: 'Took', accessorKey: 'elapsed_ms', cell: ({ row }) => format.duration(row.original.elapsed_ms), meta: { num: true, width: 100, wide: true } },
           ]}
           detail={(each) => each.error && <Notice tone="bad">{each.error}</Notice>}
         />
