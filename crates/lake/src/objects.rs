@@ -60,8 +60,8 @@ impl ObjectTransaction {
         }
         for (layer, change) in &self.schemas {
             match change.after {
-                Some(()) => drop(out.schemas.insert(*layer)),
-                None => drop(out.schemas.remove(layer)),
+                Some(()) => out.schemas.extend([*layer]),
+                None => out.schemas.retain(|other| other != layer),
             }
         }
         Arc::new(out)

@@ -69,7 +69,7 @@ impl Outside {
         if layer.is_kept() || !self.lake.tables().catalog().create_namespace(layer, properties).await? {
             return Err(Error::new(Kind::Exists, format!("the namespace {layer} exists already")));
         }
-        self.lake.change_view(|next| drop(next.schemas.insert(layer)));
+        self.lake.change_view(|next| next.schemas.extend([layer]));
         self.namespace(layer).await
     }
 
@@ -99,7 +99,7 @@ impl Outside {
         let _names = self.lake.names().lock().await;
         match self.lake.tables().catalog().drop_namespace(layer).await? {
             NamespaceDrop::Dropped => {
-                self.lake.change_view(|next| drop(next.schemas.remove(&layer)));
+                self.lake.change_view(|next| next.schemas.retain(|other| *other != layer));
                 Ok(())
             }
             NamespaceDrop::Unknown => Err(no_namespace(layer)),

@@ -9,7 +9,7 @@ pub(super) fn status(error: &Error) -> Status {
         Kind::Unsupported => Code::Unimplemented,
         Kind::Timeout => Code::DeadlineExceeded,
         Kind::Cancelled => Code::Cancelled,
-        Kind::Memory | Kind::Busy => Code::ResourceExhausted,
+        Kind::Memory | Kind::Busy | Kind::ScanLimit => Code::ResourceExhausted,
         Kind::Storage => Code::Unavailable,
         Kind::Internal => Code::Internal,
     };
