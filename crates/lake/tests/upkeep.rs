@@ -189,7 +189,7 @@ async fn a_file_that_two_tables_share_goes_only_when_neither_has_a_snapshot_of_i
     let changes = [&bronze, &world.table].map(|table| {
         let mut change = TableChange::new(table.clone());
         change.spec = Some(world.spec());
-        change.append = files.iter().map(Arc::clone).collect();
+        change.append = files.to_vec();
         change.share_files();
         change
     });
