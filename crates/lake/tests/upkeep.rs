@@ -5,7 +5,8 @@ use crate::{
     world::{World, check_outside, schema, write},
 };
 use arrow::datatypes::{DataType, Field, Schema};
-use lake::{Clustering, Done, Retention, TableSpec, Thresholds, with_field_id};
+use lake::{Clustering, Done, Retention, TableChange, TableSpec, Thresholds, with_field_id};
+use model::{LakeTable, Layer};
 use runtime::CancellationToken;
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -178,4 +179,29 @@ async fn orphans_go_once_they_are_old_and_nothing_else_does() {
     world.check();
     let reader = outside::read("duckdb", world.lake.tables().state(&world.table).unwrap().metadata_location(), &["id"]);
     assert_eq!(reader.1, 98);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_two_tables_share_goes_only_when_neither_has_a_snapshot_of_it() {
+    let world = World::new().await;
+    let bronze = LakeTable::new(Layer::Bronze, "shop_orders");
+    let files = [write(&world.lake, &bronze, &ids(1..100)), write(&world.lake, &bronze, &ids(100..200))];
+    let changes = [&bronze, &world.table].map(|table| {
+        let mut change = TableChange::new(table.clone());
+        change.spec = Some(world.spec());
+        change.append = files.to_vec();
+        change.share_files();
+        change
+    });
+    world.lake.commit(changes.to_vec(), None).await.unwrap();
+    let stop = CancellationToken::new();
+    for table in [&bronze, &world.table] {
+        // From now on only former snapshots name the shared files, so that no query's view protects them.
+        assert_eq!(world.lake.rewrite_files(table, &Thresholds::default(), true, &stop).await.unwrap().files_before, 2);
+    }
+    let there = || files.iter().filter(|f| world.dir.path().join("lake").join(f.path.as_ref()).exists()).count();
+    world.lake.expire_snapshots(&world.table, &NOTHING).await.unwrap();
+    assert_eq!(there(), 2, "bronze can still be read as it was");
+    world.lake.expire_snapshots(&bronze, &NOTHING).await.unwrap();
+    assert_eq!(there(), 0, "nobody can ask for them any more");
 }

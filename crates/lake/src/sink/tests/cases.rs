@@ -315,3 +315,25 @@ async fn a_key_that_is_null_and_a_name_that_is_taken_are_errors_of_their_table_a
     assert_eq!(world.sink.schema(&renamed(head, tail)).await.unwrap_err().kind, Kind::Table);
     world.sink.schema(&renamed("public", &format!("{head}_{tail}"))).await.unwrap();
 }
+
+/// One thread only: what follows a rewrite in the background can't run before the next change has looked its key up.
+#[tokio::test]
+async fn a_change_right_after_a_rewrite_finds_the_row_where_it_went() {
+    let mut world = World::new(64 << 20).await;
+    let upstream = Upstream::new();
+    world.start(&upstream).await;
+    let rows: Vec<_> = (0..3).map(|i| change('c', 1, i, i.cast_signed() + 1, Some("old"), false)).collect();
+    world.write(batch(&upstream.schemas[NUMBERED], &rows)).await.unwrap();
+    world.boundary(&Upstream::cursor(1)).await;
+    world.sink.commit().unwrap().await.unwrap();
+    let table = LakeTable::new(Layer::Silver, format!("{SOURCE}_numbered"));
+    let state = world.lake.tables().state(&table).unwrap();
+    let stop = runtime::CancellationToken::new();
+    let (rewrite, _) = world.lake.rewritten(&state, &[0], &crate::Thresholds::default(), &stop).await.unwrap();
+    world.lake.commit_quietly(rewrite).await.unwrap();
+    world.sink.tend().await.unwrap();
+    let changes = [change('u', 2, 0, 2, None, true), change('d', 2, 1, 3, None, false)];
+    world.write(batch(&upstream.schemas[NUMBERED], &changes)).await.unwrap();
+    world.boundary(&Upstream::cursor(2)).await;
+    assert_eq!(silver(&world, "numbered").await, [row(&["1", "old", "1"]), row(&["2", "old", "1"])]);
+}
