@@ -138,7 +138,7 @@ impl Executor<'_> {
                 Ok(if dropped { done(None) } else { skipped })
             }
             Ddl::CreateView { name, columns, query, or_replace } => {
-                self.create_view(&name, columns, *query, or_replace).await.map(|()| done(None))
+                Box::pin(self.create_view(&name, columns, *query, or_replace)).await.map(|()| done(None))
             }
             Ddl::CreateTable { name, columns, key, if_not_exists } => {
                 let table = self.target(&name)?;

@@ -165,7 +165,7 @@ impl Service {
     async fn run(&self, handle: &str) -> Result<Rows, Status> {
         match self.waiting.take(handle).ok_or_else(|| unknown("ticket"))? {
             Waiting::Change(sql) => {
-                self.change(&sql).await.map_err(|e| status(&e))?;
+                Box::pin(self.change(&sql)).await.map_err(|e| status(&e))?;
                 Ok(stream(Arc::new(Schema::empty()), futures::stream::empty()))
             }
             Waiting::Query(prepared, schema, sql) => {
@@ -186,7 +186,7 @@ impl Service {
         let Some(ddl) = ddl_of(inner)? else { return Err(no_change()) };
         let lake = self.engine.lake()?;
         let mut transaction = ObjectTransaction::default();
-        let done = Executor {
+        let mut executor = Executor {
             engine: &self.engine,
             lake,
             transaction: &mut transaction,
@@ -195,9 +195,8 @@ impl Service {
             timeout: None,
             id: uuid::Uuid::new_v4().to_string(),
             values: Vec::new(),
-        }
-        .run(ddl)
-        .await?;
+        };
+        let done = Box::pin(executor.run(ddl)).await?;
         ddl::commit(lake, transaction).await?;
         Ok(done.rows.and_then(|n| i64::try_from(n).ok()).unwrap_or(0))
     }
@@ -283,7 +282,7 @@ impl FlightSqlService for Service {
 
     async fn get_flight_info_catalogs(&self, query: CommandGetCatalogs, request: Request<FlightDescriptor>) -> Info {
         self.check(request.metadata()).await?;
-        info(&query, &query.clone().into_builder().schema(), request.into_inner())
+        info(&query, &query.into_builder().schema(), request.into_inner())
     }
 
     async fn get_flight_info_schemas(&self, query: CommandGetDbSchemas, request: Request<FlightDescriptor>) -> Info {
@@ -298,7 +297,7 @@ impl FlightSqlService for Service {
 
     async fn get_flight_info_table_types(&self, query: CommandGetTableTypes, request: Request<FlightDescriptor>) -> Info {
         self.check(request.metadata()).await?;
-        info(&query, &query.clone().into_builder().schema(), request.into_inner())
+        info(&query, &query.into_builder().schema(), request.into_inner())
     }
 
     async fn get_flight_info_sql_info(&self, query: CommandGetSqlInfo, request: Request<FlightDescriptor>) -> Info {
@@ -328,7 +327,7 @@ impl FlightSqlService for Service {
 
     async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Result<Rows, Status> {
         self.check(request.metadata()).await?;
-        self.run(&handle_of(&ticket.statement_handle)?).await
+        Box::pin(self.run(&handle_of(&ticket.statement_handle)?)).await
     }
 
     async fn do_get_catalogs(&self, query: CommandGetCatalogs, request: Request<Ticket>) -> Result<Rows, Status> {
@@ -387,7 +386,7 @@ impl FlightSqlService for Service {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         self.check(request.metadata()).await?;
-        self.change(&update.query).await.map_err(|e| status(&e))
+        Box::pin(self.change(&update.query)).await.map_err(|e| status(&e))
     }
 
     async fn do_put_prepared_statement_update(
@@ -398,7 +397,7 @@ impl FlightSqlService for Service {
         self.check(request.metadata()).await?;
         let handle = handle_of(&update.prepared_statement_handle)?;
         let sql = self.statements.with(&handle, |s| s.sql.clone()).ok_or_else(|| unknown("prepared statement"))?;
-        self.change(&sql).await.map_err(|e| status(&e))
+        Box::pin(self.change(&sql)).await.map_err(|e| status(&e))
     }
 
     /// Takes the values of a prepared statement's parameters: one row.

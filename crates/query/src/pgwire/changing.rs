@@ -37,7 +37,7 @@ impl Handler {
         values: Vec<ScalarValue>,
     ) -> PgWireResult<Response> {
         match command {
-            Command::Ddl(statement) => self.change(client, &statement.0, &statement.1, values).await,
+            Command::Ddl(statement) => Box::pin(self.change(client, &statement.0, &statement.1, values)).await,
             Command::Commit => self.commit(client).await,
             Command::Rollback => {
                 drop(Transaction::of(client).end());
@@ -63,7 +63,7 @@ impl Handler {
         let Scope { mut changes, path } = Scope::of(client);
         let timeout = session::statement_timeout(client.metadata());
         let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id, values };
-        let done = executor.run(ddl.clone()).await.map_err(failed)?;
+        let done = Box::pin(executor.run(ddl.clone())).await.map_err(failed)?;
         if client.transaction_status() == TransactionStatus::Transaction {
             Transaction::of(client).set(changes);
         } else {
@@ -108,7 +108,7 @@ impl Handler {
         let typed = ddl::typed_values(&schema, columns, query)?;
         let plain = Statement::Statement(Box::new(Sql::Query(Box::new(typed.clone()))));
         let rows = Query { sql: typed.to_string(), plain: Some(plain), translated: None, catalog: false, lists: Vec::new() };
-        let shape = shape(engine, Arc::new(rows), types.to_vec(), Scope::of(client)).await?;
+        let shape = Box::pin(shape(engine, Arc::new(rows), types.to_vec(), Scope::of(client))).await?;
         Ok((typed, shape))
     }
 

@@ -281,7 +281,7 @@ impl RowReader {
             }
             i += 1;
         }
-        (last && at < self.pending.len() && !quoted).then(|| (at..self.pending.len(), self.pending.len()))
+        (last && at < self.pending.len() && !quoted).then_some((at..self.pending.len(), self.pending.len()))
     }
 
     fn text(&self, line: &[u8]) -> RawRow {

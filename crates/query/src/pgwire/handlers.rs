@@ -364,12 +364,12 @@ impl QueryParser for Handler {
         let shape = match &command.clone() {
             Command::Query(query) | Command::Declare(Declare { query, .. }) => {
                 let shape = shape(&self.0.engine, Arc::clone(query), types.to_vec(), Scope::of(client));
-                Some(shape.await.map_err(|e| to_wire(&e, sql))?)
+                Some(Box::pin(shape).await.map_err(|e| to_wire(&e, sql))?)
             }
             Command::Ddl(statement) => match &statement.0 {
                 Ddl::Insert { name, columns, query } => {
                     let (typed, shape) =
-                        self.insert_shape(client, (name, columns, query), types).await.map_err(|e| to_wire(&e, sql))?;
+                        Box::pin(self.insert_shape(client, (name, columns, query), types)).await.map_err(|e| to_wire(&e, sql))?;
                     let ddl = Ddl::Insert { name: name.clone(), columns: columns.clone(), query: Box::new(typed) };
                     command = Command::Ddl(Arc::new((ddl, statement.1.clone())));
                     Some(shape)

@@ -234,7 +234,7 @@ mod tests {
     fn what_is_read_from_empty_tables_is_known() {
         for (sql, expected) in [
             ("SELECT a, (SELECT b FROM pg_attrdef WHERE c = t.d) AS e FROM t", "SELECT a, NULL AS e FROM t"),
-            ("SELECT a FROM t WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend)", "SELECT a FROM t WHERE NOT false"),
+            ("SELECT a FROM t WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend)", "SELECT a FROM t WHERE true"),
             ("SELECT x.a, f(b) FROM u AS x JOIN pg_trigger ON true ORDER BY 1", "SELECT NULL AS a, NULL AS \"f\" WHERE false"),
             ("SELECT a FROM u LEFT JOIN pg_description ON true", "SELECT a FROM u LEFT JOIN pg_description ON true"),
             ("SELECT a, (SELECT count(*) FROM u) AS n FROM pg_policy", "SELECT NULL AS a, NULL AS n WHERE false"),
