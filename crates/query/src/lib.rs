@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod explain;
 mod flight;
+mod join_order;
 mod pg_catalog;
 mod pgwire;
 mod provider;

@@ -4,6 +4,7 @@ use super::{
 };
 use crate::{
     Error, Kind,
+    join_order::JoinOrder,
     pg_catalog::{self, PgCatalog},
     provider::ScanFilters,
     system::SystemTables,
@@ -99,7 +100,11 @@ impl Base {
 
         let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
         let context = SessionContext::new_with_state(
-            state.with_default_features().with_physical_optimizer_rule(Arc::new(ScanFilters)).build(),
+            state
+                .with_default_features()
+                .with_optimizer_rule(Arc::new(JoinOrder))
+                .with_physical_optimizer_rule(Arc::new(ScanFilters))
+                .build(),
         );
         let postgres = Arc::new(PgCatalog::new(Arc::clone(&views), Arc::clone(&system))?);
         install_functions(&context, &postgres)?;
