@@ -48,6 +48,12 @@ impl S3 {
         )
     }
 
+    /// As [`Self::settings`], with a short patience for answers and what else is to stand under `lake:`, each line as YAML of its own.
+    pub fn settings_with(&self, bucket: &str, more: &[&str]) -> String {
+        let more: String = more.iter().map(|line| format!("  {line}\n")).collect();
+        format!("{}  store: {{ request_timeout: 2s }}\n{more}", self.settings(bucket))
+    }
+
     /// Makes a bucket.
     ///
     /// # Errors
@@ -58,8 +64,25 @@ impl S3 {
         Ok(())
     }
 
-    /// From now on this share of all requests meets one of these faults: `slow_down` (503), `denied` (403), `cut` (the connection ends before the
-    /// request is looked at) or `unanswered` (it ends after the request was done).
+    /// Every kind of failing, stalling and lying that a bucket's network can do and that must cost nothing but time.
+    pub const FAULTS: [&'static str; 12] = [
+        "slow_down",
+        "cut",
+        "unanswered",
+        "failed_after",
+        "stalled",
+        "stalled_after",
+        "torn",
+        "short",
+        "garbled",
+        "other_range",
+        "missing",
+        "not_done",
+    ];
+
+    /// From now on this share of all requests meets one of these faults, of those that its method can meet. `slow_down` (503), `denied` (403),
+    /// `cut` (the connection ends before the request is looked at), `unanswered` (it ends after the request was done) and the others are
+    /// explained in `servers/fault_proxy.py`.
     ///
     /// # Errors
     /// When the server is gone.

@@ -12,14 +12,14 @@ use std::{
     time::Duration,
 };
 
-const TABLES: [(&str, &str, &str); 4] = [
+pub(super) const TABLES: [(&str, &str, &str); 4] = [
     ("pgbench_accounts", "aid", "aid, bid, abalance, filler"),
     ("pgbench_branches", "bid", "bid, bbalance, filler"),
     ("pgbench_tellers", "tid", "tid, bid, tbalance, filler"),
     ("pgbench_history", "tid, bid, aid, delta, mtime", "tid, bid, aid, delta, mtime"),
 ];
 
-const SUMS: &str = "select (select sum(abalance) from silver.bench_pgbench_accounts), \
+pub(super) const SUMS: &str = "select (select sum(abalance) from silver.bench_pgbench_accounts), \
      (select sum(bbalance) from silver.bench_pgbench_branches), \
      (select sum(tbalance) from silver.bench_pgbench_tellers), \
      (select coalesce(sum(delta), 0) from silver.bench_pgbench_history)";
@@ -164,7 +164,7 @@ async fn watch_sums(lakebox: &Lakebox, life: Duration) -> Result<u64> {
     Ok(answers.into_inner())
 }
 
-async fn same_rows(db: &tokio_postgres::Client, lakebox: &Lakebox, table: &str, order: &str, columns: &str) -> Result<()> {
+pub(super) async fn same_rows(db: &tokio_postgres::Client, lakebox: &Lakebox, table: &str, order: &str, columns: &str) -> Result<()> {
     let select = columns
         .split(", ")
         .map(|c| if c == "mtime" { "to_char(mtime, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')".to_owned() } else { c.to_owned() });
@@ -194,7 +194,7 @@ async fn same_rows(db: &tokio_postgres::Client, lakebox: &Lakebox, table: &str, 
 
 /// pgbench updates one account, teller and branch and inserts one history row per transaction, so after the first copy the four
 /// bronze tables must hold equally many changes, each at a position of its own.
-async fn each_change_once(lakebox: &Lakebox) -> Result<()> {
+pub(super) async fn each_change_once(lakebox: &Lakebox) -> Result<()> {
     let mut counts = Vec::new();
     for (table, ..) in TABLES {
         let rows = lakebox

@@ -116,8 +116,11 @@ pub struct QueryRun {
     pub id: String,
     /// The statement.
     pub query: String,
-    /// `running`, `done`, `failed` or `cancelled`.
+    /// `waiting`, `running`, `done`, `failed` or `cancelled`.
     pub state: String,
+    /// Its number among those that wait, from 1, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<usize>,
     /// Who asked: `http`, `pgwire` or `model:<name>`.
     pub client: String,
     /// When it began.

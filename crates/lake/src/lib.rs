@@ -26,7 +26,7 @@ pub use outside::{
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
 pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};
 pub use sql_view::{DIALECT, SqlView};
-pub use store::{FileSink, Store, StoreCounts};
+pub use store::{CacheCounts, CacheSettings, FileSink, RemoteSettings, Store, StoreCounts};
 pub use table::{
     DataFileWriter, Evolution, FIELD_ID, FileInfo, HistoryPoint, ManifestPoint, RefPoint, SnapshotInfo, SnapshotPoint, TableInfo,
     TableSpec, TableState, WriterOptions, WrittenFile, evolve, field_id, new_data_path, with_field_id,

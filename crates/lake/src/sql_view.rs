@@ -3,7 +3,7 @@
 use crate::{
     Error, Kind, Lake,
     commit::snapshot::metadata_version,
-    store::Store,
+    store::{Store, names},
     table::schema::{normal, number, to_arrow, to_iceberg, without_ids},
 };
 use arrow::{
@@ -143,8 +143,9 @@ pub(crate) async fn write_view_metadata(
     let version = former.map_or(0, |f| metadata_version(f) + 1);
     let home = store.path(metadata.location())?;
     let path = Path::from(format!("{home}/metadata/{version:05}-{}.metadata.json", uuid::Uuid::new_v4()));
-    let location = store.location(&path);
     let json = serde_json::to_vec(metadata).map_err(|e| Error::bug(format!("writing the metadata of {view}"), e))?;
+    let path = names::with_digest(&path, &json);
+    let location = store.location(&path);
     store.put_all(vec![(path, json.into())]).await?;
     Ok(location)
 }

@@ -5,6 +5,7 @@
 mod buckets;
 mod commits;
 mod failures;
+mod lies;
 mod objects;
 mod outside;
 mod replaced;

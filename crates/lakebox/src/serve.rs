@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow};
 use catalog::Catalog;
-use lake::{Lake, LakeSettings};
+use lake::{Lake, RemoteSettings, Store};
 use medallion::{Models, ModelsSettings, Upkeep};
 use query::{Access, Engine, QuerySettings, Users, serve_flight, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
@@ -55,7 +55,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let catalog = Catalog::open(config.lake.catalog.expose(), clock.clone()).await.map_err(told)?;
     // One lakebox runs the pipelines of a catalog. Commits are safe without it; the claim says so early and clearly.
     let _claim = catalog.claim("pipelines").await.map_err(told)?;
-    let lake = Lake::open(lake_settings(&config), catalog.clone(), clock.clone()).await.map_err(told)?;
+    let warehouse = warehouse(&config).await.map_err(told)?;
+    let lake = Lake::over(warehouse, catalog.clone(), clock.clone()).await.map_err(told)?;
     let engine = engine(&config, &lake, &clock)?;
     let (fleet, pipelines, transforms) = Fleet::new(&config, &lake, &catalog, &clock).await?;
     let tasks = Tasks::new(stop.clone());
@@ -134,9 +135,11 @@ fn access(config: &Config) -> Result<Access> {
     Ok(Access { users, tls })
 }
 
-fn lake_settings(config: &Config) -> LakeSettings {
+/// The warehouse, with what the environment says of credentials.
+async fn warehouse(config: &Config) -> Result<Store, lake::Error> {
     let options = config.lake.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
-    LakeSettings { warehouse: config.lake.warehouse.clone(), options }
+    let settings = RemoteSettings { environment: crate::config::object_store_environment(), ..config.lake.store.clone() };
+    Store::open_with(&config.lake.warehouse, &options, &settings).await
 }
 
 fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
@@ -146,6 +149,8 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
         bytes_scanned_max: config.server.query_bytes_scanned_max,
         price_per_tb: config.server.query_price_per_tb,
         running_max: config.server.queries_running_max,
+        wait_max: config.server.queue_wait,
+        light_bytes_max: config.server.query_light_bytes_max,
         timeout_ms: u64::try_from(config.server.query_timeout.as_millis()).unwrap_or(u64::MAX),
         ..QuerySettings::default()
     };

@@ -155,6 +155,28 @@ async fn no_more_queries_run_at_once_than_allowed() {
 }
 
 #[tokio::test]
+async fn a_light_query_passes_heavy_ones_that_wait_and_a_wait_has_an_end() {
+    // Every scan is heavy; what reads no file is light.
+    let wait_max = Duration::from_millis(300);
+    let settings = QuerySettings { threads: 2, running_max: 2, light_bytes_max: 0, wait_max, ..QuerySettings::default() };
+    let engine = shop().await.engine_with(settings);
+    let heavy = format!("SELECT count(*) FROM ({ENDLESS}) AS endless, silver.shop_orders WHERE id > 0");
+    let _first = engine.query(QueryRequest::new(&heavy, "report")).await.unwrap();
+    let waits = QueryRequest { id: Some("waits".into()), ..QueryRequest::new(&heavy, "report") };
+    let mut second = Box::pin(engine.query(waits));
+    let position = |id: &str| engine.running().iter().find(|q| q.id == id).and_then(|q| q.queue_position);
+    while position("waits").is_none() {
+        assert!(futures::poll!(second.as_mut()).is_pending());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(position("waits"), Some(1));
+    assert_eq!(rows(&engine, "SELECT 1").await.unwrap(), ["1"], "it does not wait behind the heavy one");
+    let error = second.await.unwrap_err();
+    assert_eq!(error.kind, Kind::Busy);
+    assert!(error.message.contains("1 queries run") && error.hint.unwrap().contains("server.queue_wait"), "{}", error.message);
+}
+
+#[tokio::test]
 async fn all_tables_of_a_statement_stand_at_one_moment() {
     // Two tables always hold the same number; the writer moves both at once, and no query may ever see them differ.
     let lake = Lake::default();

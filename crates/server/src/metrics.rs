@@ -66,6 +66,21 @@ fn registry(app: &App) -> Registry {
     registry.register("table_files", "Live data files", files);
     let requests = app.lake.stats().requests.requests();
     registry.register("store_requests", "Requests to the object store", ConstCounter::new(requests));
+    let store = app.lake.warehouse();
+    registry.register(
+        "store_refused_answers",
+        "Answers of the object store that were damaged, and asked for again",
+        ConstCounter::new(store.refused_answers()),
+    );
+    if let Some(cache) = store.cache_counts() {
+        registry.register("cache_hits", "Pieces of files that were in the cache", ConstCounter::new(cache.hits));
+        registry.register("cache_misses", "Pieces of files that were not in the cache", ConstCounter::new(cache.misses));
+        registry.register("cache_hit_bytes", "Bytes that were in the cache", ConstCounter::new(cache.hit_bytes));
+        registry.register("cache_evicted", "Pieces of files that left the cache", ConstCounter::new(cache.evicted));
+        registry.register("cache_damaged", "Files of the cache that were damaged", ConstCounter::new(cache.damaged));
+        registry.register("cache_bytes", "Bytes that the cache holds", gauge(cache.bytes as f64));
+        registry.register("cache_bytes_max", "Bytes that the cache may hold", gauge(cache.bytes_max as f64));
+    }
     registry.register("queries_running", "Queries that run now", gauge(app.engine.running().len() as f64));
     registry.register("memory_bytes", "Resident memory", gauge(process::memory_bytes() as f64));
     registry.register("cpu_seconds", "CPU time used", ConstCounter::new(process::cpu_s()));

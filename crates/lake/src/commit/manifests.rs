@@ -1,6 +1,9 @@
 //! Manifests and manifest lists, to bytes and back. The `iceberg` crate encodes them into memory; our store makes them last.
 
-use crate::{Error, store::Store};
+use crate::{
+    Error,
+    store::{Store, names},
+};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use hashbrown::HashSet;
@@ -49,7 +52,7 @@ pub(crate) struct EncodedManifest {
     pub file: ManifestFile,
 }
 
-/// Encodes one manifest at `path`.
+/// Encodes one manifest at `path`, whose name gets the digest of what is inside.
 pub(crate) async fn encode(
     store: &Store,
     path: Path,
@@ -88,11 +91,18 @@ pub(crate) async fn encode(
         file.min_sequence_number = stamp.sequence;
     }
     let bytes = memory.new_input(&location).map_err(failed)?.read().await.map_err(failed)?;
+    let path = names::with_digest(&path, &bytes);
+    file.manifest_path = store.location(&path);
     Ok(EncodedManifest { path, bytes, file })
 }
 
-/// Encodes the manifest list at `path`.
-pub(crate) async fn encode_list(store: &Store, path: &Path, stamp: Stamp, manifests: &[ManifestFile]) -> Result<Bytes, Error> {
+/// Encodes the manifest list at `path`, whose name gets the digest of what is inside.
+pub(crate) async fn encode_list(
+    store: &Store,
+    path: &Path,
+    stamp: Stamp,
+    manifests: &[ManifestFile],
+) -> Result<(Path, Bytes), Error> {
     let location = store.location(path);
     let failed = |e: iceberg::Error| Error::bug(format!("encoding the manifest list {location}"), e);
     let memory = FileIO::new_with_memory();
@@ -100,7 +110,8 @@ pub(crate) async fn encode_list(store: &Store, path: &Path, stamp: Stamp, manife
     let mut writer = ManifestListWriter::v2(output, stamp.snapshot_id, stamp.parent, stamp.sequence);
     writer.add_manifests(manifests.iter().cloned()).map_err(failed)?;
     writer.close().await.map_err(failed)?;
-    memory.new_input(&location).map_err(failed)?.read().await.map_err(failed)
+    let bytes = memory.new_input(&location).map_err(failed)?.read().await.map_err(failed)?;
+    Ok((names::with_digest(path, &bytes), bytes))
 }
 
 /// Reads a manifest list.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error,
     error::Kind,
-    store::Store,
+    store::{Store, names},
     table::{
         FileRecord, Parts, TableSpec, TableState,
         bounds::retype,
@@ -130,7 +130,8 @@ impl<'a> Work<'a> {
         counts.total(&files);
 
         let list = Path::from(format!("{}/snap-{}-{}.avro", self.directory, self.stamp.snapshot_id, uuid::Uuid::new_v4()));
-        written.push((list.clone(), manifests::encode_list(self.store, &list, self.stamp, &files.manifests).await?));
+        let (list, bytes) = manifests::encode_list(self.store, &list, self.stamp, &files.manifests).await?;
+        written.push((list.clone(), bytes));
         let snapshot = NewSnapshot {
             stamp: self.stamp,
             at_ms: self.at_ms,
@@ -160,6 +161,7 @@ impl<'a> Work<'a> {
         let version = self.former.map_or(0, |f| metadata_version(&f.metadata_location) + 1);
         let path = Path::from(format!("{}/{version:05}-{}.metadata.json", self.directory, uuid::Uuid::new_v4()));
         let json = serde_json::to_vec(&new.metadata).map_err(|e| Error::bug(format!("writing the metadata of {table}"), e))?;
+        let path = names::with_digest(&path, &json);
         files.push((path.clone(), json.into()));
         let spec = metadata::spec_of(&new.metadata)?;
         let garbage = Garbage {

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Error, Kind, TableState,
     commit::{GC_ENABLED, metadata, metadata::REFUSED_PROPERTIES, snapshot::metadata_version},
+    store::names,
     table::{
         Parts,
         load::{self, Pointer},
@@ -191,6 +192,7 @@ impl Outside {
         let home = store.path(metadata.location())?;
         let path = Path::from(format!("{home}/metadata/{version:05}-{}.metadata.json", uuid::Uuid::new_v4()));
         let json = serde_json::to_vec(&metadata).map_err(|e| Error::bug(format!("writing the metadata of {table}"), e))?;
+        let path = names::with_digest(&path, &json);
         let keeps = metadata.properties().get(DELETE_METADATA).is_some_and(|v| v == "false");
         let writer = former.and_then(|f| f.writer().map(str::to_owned));
         let location = store.location(&path);

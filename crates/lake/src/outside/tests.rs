@@ -236,7 +236,7 @@ async fn snapshot_with(world: &World, table: &LakeTable, content: DataContentTyp
     let manifest =
         manifests::encode(store, Path::from(format!("{home}/metadata/m.avro")), kind, schema, stamp, listing).await.unwrap();
     let list = Path::from(format!("{home}/metadata/list.avro"));
-    let bytes: Bytes = manifests::encode_list(store, &list, stamp, std::slice::from_ref(&manifest.file)).await.unwrap();
+    let (list, bytes) = manifests::encode_list(store, &list, stamp, std::slice::from_ref(&manifest.file)).await.unwrap();
     store.put_all(vec![(manifest.path, manifest.bytes), (list.clone(), bytes)]).await.unwrap();
     let now_ms = world.lake.clock().now_us() / 1000;
     json!([

@@ -1,23 +1,38 @@
 //! The warehouse: where files live, one spelling of their paths, and puts that last.
 
+mod cache;
 mod counted;
 mod durable;
 mod held;
 mod lock;
+pub(crate) mod names;
+mod profile;
+mod put;
+mod remote;
+mod seal;
 mod spelling;
 mod upload;
+mod verified;
 
+pub use cache::CacheCounts;
 pub use counted::{Counters, StoreCounts};
 pub(crate) use held::Held;
 pub(crate) use lock::WarehouseLock;
+pub use remote::{CacheSettings, RemoteSettings};
+pub(crate) use seal::Sealing;
 pub use upload::FileSink;
 
 use crate::{Error, error::Kind};
 use bytes::Bytes;
 use counted::Counted;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path, prefix::PrefixStore};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
-use url::Url;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use runtime::SharedClock;
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+use verified::Verified;
 
 /// The warehouse of a lake.
 ///
@@ -35,8 +50,15 @@ struct Inner {
     /// The directory, where the warehouse is on a local disk.
     local: Option<PathBuf>,
     objects: Arc<dyn ObjectStore>,
+    /// The same, where its answers are verified: everywhere but on a local disk.
+    verified: Option<Arc<Verified>>,
     counters: Arc<Counters>,
     held: Arc<held::Holding>,
+    /// Whether the store knows `If-None-Match`; unset by the first refusal.
+    conditional_puts: AtomicBool,
+    /// Where credentials were looked for, for those who find none there.
+    looked: String,
+    clock: SharedClock,
 }
 
 impl Store {
@@ -48,10 +70,18 @@ impl Store {
     /// # Errors
     /// [`Kind::Misconfigured`] for a URL or option that can't work, [`Kind::Storage`] where the directory can't be made.
     pub async fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        Self::open_with(url, options, &RemoteSettings::default()).await
+    }
+
+    /// As [`Self::open`], with what an object store needs beside its options.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`Kind::InUse`] where another process uses the folder of the cache.
+    pub async fn open_with(url: &str, options: &BTreeMap<String, String>, settings: &RemoteSettings) -> Result<Self, Error> {
         match url.split_once("://") {
             None => Self::open_directory(PathBuf::from(url)).await,
             Some(("file", path)) => Self::open_directory(PathBuf::from(path)).await,
-            Some(_) => Self::open_bucket(url, options),
+            Some(_) => Self::open_bucket(url, options, settings).await,
         }
     }
 
@@ -70,27 +100,65 @@ impl Store {
         Ok(Self::new(format!("file://{text}"), Some(directory.clone()), Arc::new(objects)))
     }
 
-    fn open_bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
-        let wrong = |e: Box<dyn std::error::Error + Send + Sync>| {
-            Error::new(Kind::Misconfigured, format!("the warehouse `{url}` can't be opened: {e}"))
-                .with_hint("Write ./directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix, and check the options beside it.")
+    async fn open_bucket(url: &str, options: &BTreeMap<String, String>, settings: &RemoteSettings) -> Result<Self, Error> {
+        let opened = remote::open(url, options, settings)?;
+        let cache = match settings.cache.clone() {
+            Some(CacheSettings { dir, bytes_max }) => {
+                let open = move || cache::DiskCache::open(&dir, bytes_max);
+                Some(runtime::blocking("opening the cache", open).await??)
+            }
+            None => None,
         };
-        let parsed = Url::parse(url).map_err(|e| wrong(e.into()))?;
-        let (store, prefix) = object_store::parse_url_opts(&parsed, options.iter().map(|(k, v)| (k.as_str(), v.clone())))
-            .map_err(|e| wrong(e.into()))?;
         let root = url.trim_end_matches('/').to_owned();
-        Ok(Self::new(root, None, Arc::new(PrefixStore::new(store, prefix))))
+        let mut store = Self::new(root, None, opened.objects);
+        store.verify(cache);
+        if let Some(inner) = Arc::get_mut(&mut store.inner) {
+            inner.looked = opened.looked;
+        }
+        Ok(store)
     }
 
     fn new(root: String, local: Option<PathBuf>, objects: Arc<dyn ObjectStore>) -> Self {
         let counters = Arc::new(Counters::default());
         let objects: Arc<dyn ObjectStore> = Arc::new(Counted::new(objects, Arc::clone(&counters)));
-        Self { inner: Arc::new(Inner { root, local, objects, counters, held: Arc::default() }) }
+        let inner = Inner {
+            root,
+            local,
+            objects,
+            verified: None,
+            counters,
+            held: Arc::default(),
+            conditional_puts: AtomicBool::new(true),
+            looked: String::new(),
+            clock: runtime::SystemClock::shared(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// From now on no answer is taken on trust. To be called before the store is shared.
+    fn verify(&mut self, cache: Option<cache::DiskCache>) {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            let verified = Arc::new(Verified::new(Arc::clone(&inner.objects), &inner.root, cache));
+            inner.objects = Arc::clone(&verified) as Arc<dyn ObjectStore>;
+            inner.verified = Some(verified);
+        }
     }
 
     /// A warehouse over any object store, for tests that plant faults. Its root is spelt `memory://lake`.
     pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
-        Self::new("memory://lake".to_owned(), None, objects)
+        let mut store = Self::new("memory://lake".to_owned(), None, objects);
+        store.verify(None);
+        store
+    }
+
+    /// Answers of the object store that were damaged, and asked for again.
+    pub fn refused_answers(&self) -> u64 {
+        self.inner.verified.as_ref().map_or(0, |v| v.refused())
+    }
+
+    /// What the cache on local disk has done, where there is one.
+    pub fn cache_counts(&self) -> Option<CacheCounts> {
+        self.inner.verified.as_ref()?.cache_counts()
     }
 
     /// How the warehouse is spelt in metadata, without a slash at the end.
@@ -149,9 +217,7 @@ impl Store {
             self.inner.counters.wrote(files.len() as u64, files.iter().map(|(_, b)| b.len() as u64).sum());
             return durable::put_all(root, files).await;
         }
-        let puts = files.into_iter().map(|(path, bytes)| async move {
-            self.inner.objects.put(&path, bytes.into()).await.map(|_| ()).map_err(|e| self.failed("writing", &path, e))
-        });
+        let puts = files.into_iter().map(|(path, bytes)| async move { self.put_new(&path, &bytes).await });
         futures::future::try_join_all(puts).await.map(|_| ())
     }
 
@@ -223,6 +289,10 @@ impl Store {
                 "Create it, or correct `lake.warehouse`; the pipeline goes on by itself.",
                 error,
             ),
+            error if !self.inner.looked.is_empty() && remote::is_without_credentials(&error) => {
+                let message = format!("{doing} {location} failed: no credentials were found; looked for {}", self.inner.looked);
+                told(message, "Set them in one of these places, for example as `lake.options`; see docs/object-stores.md.", error)
+            }
             object_store::Error::NotFound { .. } => Error::corrupt(format!("{location}, which the metadata names,"), error)
                 .with_hint("Restore the file from a backup of the warehouse."),
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
@@ -254,6 +324,7 @@ fn brief(text: &str) -> String {
     const CHARS_MAX: usize = 200;
     let tag =
         |name: &str| text.split_once(&format!("<{name}>"))?.1.split_once(&format!("</{name}>")).map(|(inner, _)| inner.trim());
+    let text = text.split_once(" error: ").filter(|(front, _)| front.starts_with("Generic ")).map_or(text, |(_, rest)| rest);
     let line = match (tag("Code"), tag("Message")) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),

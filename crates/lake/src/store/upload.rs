@@ -1,5 +1,6 @@
 use super::{Counters, Store, durable};
 use crate::Error;
+use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload, path::Path};
 use std::{
     fs::{File, OpenOptions},
@@ -42,6 +43,14 @@ impl FileSink {
         Ok(Self { to: Target::Remote { store, path: path.clone(), buffer: Vec::new(), upload: None, runtime }, written: 0 })
     }
 
+    /// An error of writing, told of the file it is.
+    pub(super) fn failed(&self, error: io::Error) -> Error {
+        match &self.to {
+            Target::Local { path, .. } => durable::failed("writing", path, error),
+            Target::Remote { store, path, .. } => store.write_failed(path, error),
+        }
+    }
+
     /// Bytes written so far.
     pub fn written(&self) -> u64 {
         self.written
@@ -58,20 +67,40 @@ impl FileSink {
                 counters.wrote(1, self.written);
             }
             Target::Remote { store, path, buffer, upload, runtime } => {
-                let (rest, objects) = (PutPayload::from(std::mem::take(buffer)), store.objects());
-                let sent = runtime.block_on(async {
+                let rest = Bytes::from(std::mem::take(buffer));
+                let (store, path, upload, length) = (store.clone(), path.clone(), upload.take(), self.written);
+                runtime.block_on(async move {
                     match upload {
-                        None => objects.put(path, rest).await.map(|_| ()),
-                        Some(upload) => {
-                            upload.put_part(rest).await?;
-                            upload.complete().await.map(|_| ())
-                        }
+                        None => store.put_new(&path, &rest).await,
+                        Some(upload) => complete(&store, &path, upload, rest, length).await,
                     }
-                });
-                sent.map_err(|e| store.failed("writing", path, e))?;
+                })?;
             }
         }
         Ok(self.written)
+    }
+}
+
+/// Sends the last part and joins all. What counts is whether the file is there then: the answer may be lost, or wrong.
+async fn complete(store: &Store, path: &Path, mut upload: Box<dyn MultipartUpload>, rest: Bytes, length: u64) -> Result<(), Error> {
+    let joined = match upload.put_part(rest.into()).await {
+        Ok(()) => upload.complete().await.map(|_| ()),
+        Err(error) => {
+            give_up(&mut upload).await;
+            return Err(store.failed("writing", path, error));
+        }
+    };
+    if store.is_there(path, length).await {
+        return Ok(());
+    }
+    give_up(&mut upload).await;
+    Err(joined.map_or_else(|error| store.failed("writing", path, error), |()| store.vanished(path)))
+}
+
+/// Has the store forget the parts, which cost money until then. Where that fails, a lifecycle rule of the bucket must.
+async fn give_up(upload: &mut Box<dyn MultipartUpload>) {
+    if let Err(error) = upload.abort().await {
+        tracing::debug!(%error, "an unfinished upload could not be given up");
     }
 }
 
@@ -88,7 +117,11 @@ impl Write for FileSink {
                             Some(parts) => parts,
                             None => upload.insert(objects.put_multipart(path).await?),
                         };
-                        parts.put_part(part).await
+                        let sent = parts.put_part(part).await;
+                        if sent.is_err() {
+                            give_up(parts).await;
+                        }
+                        sent
                     };
                     runtime.block_on(send).map_err(io::Error::other)?;
                 }

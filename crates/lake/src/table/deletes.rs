@@ -1,6 +1,10 @@
 //! Position delete files: which rows of which data files are gone.
 
-use crate::{Error, store::Store, table::with_field_id};
+use crate::{
+    Error,
+    store::{Store, names},
+    table::with_field_id,
+};
 use arrow::{
     array::{Array, AsArray, Int64Array, RecordBatch, StringArray},
     compute::cast,
@@ -49,7 +53,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-/// Encodes one delete file at `path`. It computes: call it from a thread that may.
+/// Encodes one delete file at `path`, whose name gets the digest of what is inside. It computes: call it from a thread that may.
 ///
 /// # Errors
 /// [`crate::error::Kind::Bug`] where there is nothing to delete or Parquet refuses.
@@ -82,6 +86,7 @@ pub(crate) fn encode(store: &Store, path: Path, positions: &Positions) -> Result
         }
     }
     writer.close().map_err(failed)?;
+    let path = names::with_digest(&path, &bytes);
     let file = describe(store, &path, bytes.len() as u64, positions)?;
     let scope = if positions.len() == 1 { positions.keys().next().cloned() } else { None };
     Ok(EncodedDeletes { path, bytes: bytes.into(), file, scope })

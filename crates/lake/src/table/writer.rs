@@ -6,7 +6,7 @@ use super::{
 use crate::{
     Error,
     error::Kind,
-    store::{FileSink, Held, Store},
+    store::{FileSink, Held, Sealing, Store, names},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, LargeListArray, ListArray, RecordBatch, RecordBatchOptions, StructArray},
@@ -37,7 +37,7 @@ const DICTIONARY_REPEATS: usize = 4;
 
 /// The place of a new data file of `table`; nothing is created yet.
 pub fn new_data_path(table: &LakeTable) -> Path {
-    Path::from(format!("{}/{}/data/{}.parquet", table.layer, table.name, uuid::Uuid::now_v7()))
+    Path::from(format!("{}/{}/data/{}", table.layer, table.name, names::sealed(&uuid::Uuid::now_v7().to_string())))
 }
 
 /// How a data file is written.
@@ -70,7 +70,7 @@ enum State {
         held: Vec<RecordBatch>,
         rows: usize,
     },
-    Writing(Box<ArrowWriter<FileSink>>),
+    Writing(Box<ArrowWriter<Sealing>>),
     /// An error happened; the file is good for nothing.
     Broken,
 }
@@ -142,10 +142,10 @@ impl DataFileWriter {
         Ok(())
     }
 
-    fn begin(&self, sink: FileSink, held: &[RecordBatch]) -> Result<ArrowWriter<FileSink>, Error> {
+    fn begin(&self, sink: FileSink, held: &[RecordBatch]) -> Result<ArrowWriter<Sealing>, Error> {
         let options = ArrowWriterOptions::new().with_properties(properties(&self.schema, held)).with_skip_arrow_metadata(true);
         let mut writer =
-            ArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.failed(e))?;
+            ArrowWriter::try_new_with_options(Sealing::new(sink), Arc::clone(&self.schema), options).map_err(|e| self.failed(e))?;
         for batch in held {
             writer.write(batch).map_err(|e| self.failed(e))?;
         }
@@ -162,6 +162,11 @@ impl DataFileWriter {
             State::Writing(writer) => *writer,
             State::Broken => return Err(Error::new(Kind::Bug, format!("{} was finished after an error", self.path))),
         };
+        // All row groups, down to the sink: what follows is the tail.
+        writer.flush().map_err(|e| self.failed(e))?;
+        writer.sync().map_err(|e| self.store.write_failed(&self.path, e))?;
+        let checksums = writer.inner_mut().begin_tail();
+        writer.append_key_value_metadata(checksums);
         let footer = writer.finish().map_err(|e| self.failed(e))?;
         let bytes = writer.inner_mut().finish()?;
         let metrics = Metrics::from_footer(&footer, &self.iceberg);

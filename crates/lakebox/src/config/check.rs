@@ -76,7 +76,9 @@ impl Check<'_> {
             self.wrong(self.place(&["lake", "memory"]), "lake.memory is too small to work with", "Give it at least 16MiB.");
         }
         let memory_bytes_max = usize::try_from(memory).unwrap_or(usize::MAX);
-        let lake = Lake { warehouse, catalog, options: written.options, memory_bytes_max };
+        let is_remote = warehouse.contains("://");
+        let store = super::store::check(self.root, self.folder, is_remote, written.store, written.cache, self.report);
+        let lake = Lake { warehouse, catalog, options: written.options, store, memory_bytes_max };
         let every = Duration::from_secs(if lake.is_remote() { 60 } else { 5 });
         let defaults = Commit { every, rows_max: 500_000, bytes_max: 256 << 20 };
         let commit = self.commit(written.commit, defaults, &["lake", "commit"]);
@@ -174,6 +176,8 @@ impl Check<'_> {
             query_bytes_scanned_max: written.query_scan_max.map_or(0, |Size(b)| b),
             query_price_per_tb: written.query_price_per_tb.unwrap_or(5.0),
             queries_running_max: written.queries_max.unwrap_or(8) as usize,
+            queue_wait: written.queue_wait.map_or(Duration::from_secs(120), |Time(t)| t),
+            query_light_bytes_max: written.query_light.map_or(64 << 20, |Size(b)| b),
             hosts: written.hosts,
         };
         self.ports(&server);

@@ -1,4 +1,5 @@
 use super::secret::Secret;
+use lake::RemoteSettings;
 use medallion::UpkeepSettings;
 use serde_json::Value as Json;
 use source_simulator::SimulatorConfig;
@@ -31,6 +32,8 @@ pub struct Lake {
     pub catalog: Secret,
     /// Options of the object store.
     pub options: BTreeMap<String, Secret>,
+    /// How long the object store is waited for, and the cache. Its environment is filled in when the lake is opened.
+    pub store: RemoteSettings,
     /// Memory for rows that are not committed yet, in bytes.
     pub memory_bytes_max: usize,
 }
@@ -78,6 +81,10 @@ pub struct Server {
     pub query_price_per_tb: f64,
     /// Queries that run at once.
     pub queries_running_max: usize,
+    /// The longest that a query waits for a place.
+    pub queue_wait: Duration,
+    /// Bytes that a light query reads at most.
+    pub query_light_bytes_max: u64,
     /// Host names under which browsers may reach the server, besides `localhost` and addresses.
     pub hosts: Vec<String>,
     /// The Iceberg REST catalog.

@@ -11,6 +11,7 @@ mod problem;
 mod secret;
 mod shape;
 mod sources;
+mod store;
 mod units;
 mod upkeep;
 mod written;
@@ -79,6 +80,15 @@ pub fn parse(file: &str, text: &str, folder: &Path, environment: &dyn Fn(&str) -
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The variables of the environment that say where the credentials of an object store are, with names in lower case.
+pub fn object_store_environment() -> std::collections::BTreeMap<String, String> {
+    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    const NAMES: [&str; 4] = ["HOME", "USERPROFILE", "IDENTITY_ENDPOINT", "MSI_ENDPOINT"];
+    let wanted = |name: &str| PREFIXES.iter().any(|p| name.starts_with(p)) || NAMES.contains(&name);
+    let all = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    all.filter(|(name, value)| wanted(name) && !value.is_empty()).map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }
 
 /// Where programs keep what a user would miss, such as a history of commands; `None` where there is no home.

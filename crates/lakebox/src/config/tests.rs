@@ -58,9 +58,9 @@ sources:
     lakebox.yaml:1:1: error: unknown key `lak`
       hint: Did you mean `lake`? Known are: lake, server, upkeep, sources, transforms, models.
     lakebox.yaml:2:11: error: unknown key `htpp` in server
-      hint: Did you mean `http`? Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, hosts, iceberg.
+      hint: Did you mean `http`? Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, queue_wait, query_light, hosts, iceberg.
     lakebox.yaml:2:30: error: unknown key `port` in server
-      hint: Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, hosts, iceberg.
+      hint: Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, queue_wait, query_light, hosts, iceberg.
     lakebox.yaml:7:5: error: unknown key `comit` in sources.shop
       hint: Did you mean `commit`? Known are: type, url, tables, slot, publication, snapshot, wal_budget, read_ahead, transforms, commit.
     lakebox.yaml:8:15: error: unknown key `evry` in sources.shop.commit

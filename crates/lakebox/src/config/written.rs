@@ -42,10 +42,38 @@ pub(super) struct Lake {
     /// Options of the object store under their usual names, for example `aws_region`, `aws_access_key_id`, `aws_endpoint`.
     #[serde(default)]
     pub(super) options: BTreeMap<String, Secret>,
+    /// How long an object store is waited for.
+    #[serde(default)]
+    pub(super) store: ObjectStore,
+    /// A cache on this machine's disk for what is read of an object store. Default: none.
+    pub(super) cache: Option<Cache>,
     /// Memory for rows that are not committed yet, all sources together; more go to disk or wait. Default: 128MiB.
     pub(super) memory: Option<Size>,
     /// When changes are committed, for every source that does not say it itself.
     pub(super) commit: Option<Commit>,
+}
+
+/// How long an object store is waited for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ObjectStore {
+    /// The longest that one request may take, its answer included; at most 8 MiB go in one. Default: 30s.
+    pub(super) request_timeout: Option<Time>,
+    /// The longest that connecting may take. Default: 5s.
+    pub(super) connect_timeout: Option<Time>,
+    /// How long a request that fails is tried again, ten times at most, with pauses that grow and are drawn at random. Default: 2m.
+    pub(super) retry_for: Option<Time>,
+}
+
+/// A cache on this machine's disk for what is read of an object store: ranges and footers of data files, delete files and manifests.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cache {
+    /// Its folder, this lakebox's alone, relative to this file. It may be emptied whenever lakebox does not run.
+    #[schemars(required)]
+    pub(super) dir: Option<String>,
+    /// Disk that it may use; what was not asked for the longest leaves first. Default: 10GiB.
+    pub(super) max_bytes: Option<Size>,
 }
 
 /// When changes are committed. Whichever comes first; always between two transactions of the source.
@@ -91,6 +119,10 @@ pub(super) struct Server {
     /// Queries that run at once; others wait. Default: 8.
     #[schemars(range(min = 1, max = 1000))]
     pub(super) queries_max: Option<u32>,
+    /// The longest that a query waits for a place to run. Default: 2m.
+    pub(super) queue_wait: Option<Time>,
+    /// Queries that read at most so much, by their plan, are light: heavier ones leave a quarter of the places to them. Default: 64MiB.
+    pub(super) query_light: Option<Size>,
     /// Host names under which clients may reach the HTTP port, besides `localhost` and addresses. Others are refused.
     #[serde(default)]
     pub(super) hosts: Vec<String>,

@@ -60,6 +60,13 @@ pub fn cost_usd(bytes: u64, price_per_tb: f64) -> f64 {
     bytes as f64 / 1e12 * price_per_tb
 }
 
+/// Bytes that a plan reads at most.
+pub(super) fn bytes_of(plan: &dyn ExecutionPlan) -> u64 {
+    let mut scans = Vec::new();
+    gather(plan, &mut scans);
+    scans.iter().map(|s| s.bytes).sum()
+}
+
 fn gather(plan: &dyn ExecutionPlan, scans: &mut Vec<ScanEstimate>) {
     if let Some(ScanSize { table, files, files_total, bytes, bytes_total }) = scan_size(plan) {
         scans.push(ScanEstimate { table, files: files as u64, files_total: files_total as u64, bytes, bytes_total });

@@ -1,4 +1,4 @@
-use super::request::Counters;
+use super::{admission::Admission, request::Counters};
 use crate::{Error, Kind};
 use parking_lot::Mutex;
 use runtime::{CancellationToken, SharedClock};
@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -58,6 +58,8 @@ pub struct QueryRecord {
     pub rows: u64,
     /// Bytes of data files read.
     pub bytes_scanned: u64,
+    /// Its number among those of its weight that wait, from 1; none where it does not wait.
+    pub queue_position: Option<usize>,
     /// Why it failed.
     pub error: Option<String>,
 }
@@ -71,6 +73,8 @@ struct Entry {
     started_us: i64,
     began: Duration,
     waiting: AtomicBool,
+    /// Its number in the queue; 0 before it is in there.
+    queued: AtomicU64,
     counters: Arc<Counters>,
     cancel: CancellationToken,
 }
@@ -80,6 +84,7 @@ struct Entry {
 pub(crate) struct Queries {
     clock: SharedClock,
     keep: usize,
+    admission: Arc<Admission>,
     lists: Mutex<Lists>,
 }
 
@@ -98,8 +103,8 @@ pub(super) struct Ticket {
 }
 
 impl Queries {
-    pub(super) fn new(keep: usize, clock: SharedClock) -> Self {
-        Self { clock, keep, lists: Mutex::default() }
+    pub(super) fn new(keep: usize, clock: SharedClock, admission: Arc<Admission>) -> Self {
+        Self { clock, keep, admission, lists: Mutex::default() }
     }
 
     /// Enters a query.
@@ -118,6 +123,7 @@ impl Queries {
             started_us: self.clock.now_us(),
             began: self.clock.monotonic(),
             waiting: true.into(),
+            queued: 0.into(),
             counters,
             cancel,
         });
@@ -164,6 +170,7 @@ impl Queries {
             elapsed: self.clock.monotonic().saturating_sub(entry.began),
             rows: entry.counters.rows(),
             bytes_scanned: entry.counters.bytes_scanned(),
+            queue_position: self.admission.position(entry.queued.load(Ordering::Relaxed)).filter(|_| state.is_none()),
             error,
         }
     }
@@ -180,6 +187,16 @@ impl Queries {
 }
 
 impl Ticket {
+    /// Who asks.
+    pub(super) fn client(&self) -> &str {
+        &self.entry.client
+    }
+
+    /// The query waits under this number.
+    pub(super) fn queued(&self, number: u64) {
+        self.entry.queued.store(number, Ordering::Relaxed);
+    }
+
     /// The query got a place to run.
     pub(super) fn runs(&self) {
         self.entry.waiting.store(false, Ordering::Relaxed);

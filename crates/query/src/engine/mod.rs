@@ -1,5 +1,6 @@
 //! One statement from text to rows: parsed, checked to be read-only, planned against one view of the lake, run on threads of its own.
 
+mod admission;
 mod catalog;
 mod estimate;
 mod history;
@@ -34,6 +35,7 @@ use crate::{
     system::{SystemTable, SystemTables},
     travel,
 };
+use admission::Admission;
 use datafusion::{common::ScalarValue, execution::FunctionRegistry, logical_expr::LogicalPlan};
 
 use arrow::datatypes::DataType;
@@ -85,7 +87,9 @@ pub(crate) struct Inner {
     pub(crate) system: Arc<SystemTables>,
     queries: Arc<Queries>,
     base: Arc<session::Base>,
-    permits: Arc<Semaphore>,
+    /// Statements that are planned at once.
+    planners: Semaphore,
+    admission: Arc<Admission>,
     threads: threads::Threads,
 }
 
@@ -137,13 +141,20 @@ impl Engine {
         settings: QuerySettings,
         clock: SharedClock,
     ) -> Result<Self, Error> {
-        let queries = Arc::new(Queries::new(settings.history_max, Arc::clone(&clock)));
+        let limits = admission::Limits {
+            running_max: settings.running_max,
+            light_bytes_max: settings.light_bytes_max,
+            wait_max: settings.wait_max,
+        };
+        let admission = Admission::new(limits, Arc::clone(&clock));
+        let queries = Arc::new(Queries::new(settings.history_max, Arc::clone(&clock), Arc::clone(&admission)));
         let system = Arc::new(SystemTables::new(Arc::clone(&queries)));
         let store_url = session::store_url()?;
         let base = Arc::new(session::Base::new(&settings, &store_url, store, Arc::clone(&views), Arc::clone(&system))?);
         let inner = Inner {
             threads: threads::Threads::start(settings.threads())?,
-            permits: Arc::new(Semaphore::new(settings.running_max.max(1))),
+            planners: Semaphore::new(settings.running_max.max(1)),
+            admission,
             views,
             settings,
             clock,

@@ -125,8 +125,7 @@ impl Work {
 
     async fn work(&self, inner: &Inner, planning: Planning, ticket: &Ticket, answer: &Answer) -> Result<(), Error> {
         let closed = |_| Error::new(Kind::Cancelled, "the server is shutting down");
-        let _permit = inner.permits.acquire().await.map_err(closed)?;
-        ticket.runs();
+        let planner = inner.planners.acquire().await.map_err(closed)?;
         let began = inner.clock.monotonic();
         let prepared = planning.await?;
         let state = prepared.session.state;
@@ -137,12 +136,16 @@ impl Work {
         };
         let plan = state.create_physical_plan(&plan).await?;
         self.counters.set_plan(Arc::clone(&plan));
+        drop(planner);
         let schema = match analyze {
             Some(_) => explain::schema(),
             None => prepared.labels.apply(plain_schema(&plan.schema())),
         };
         let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
         let planned_in = inner.clock.monotonic().saturating_sub(began);
+        let weight = inner.admission.limits().weight(super::estimate::bytes_of(plan.as_ref()));
+        let _place = inner.admission.enter(weight, ticket.client(), |number| ticket.queued(number)).await?;
+        ticket.runs();
         let mut rows = match analyze {
             Some(analyze) => explain::answer(plan, analyze, state.task_ctx(), Arc::clone(&inner.clock), planned_in),
             None => execute_stream(plan, state.task_ctx())?,

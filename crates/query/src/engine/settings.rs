@@ -17,6 +17,10 @@ pub struct QuerySettings {
     pub running_max: usize,
     /// Queries that wait; more are refused.
     pub waiting_max: usize,
+    /// The longest that a query waits for a place to run.
+    pub wait_max: Duration,
+    /// Bytes of data files that a light query reads at most, by its plan. Heavy queries leave some places to light ones.
+    pub light_bytes_max: u64,
     /// The longest a query may take, waiting and sending included, in milliseconds; requests may ask for less.
     pub timeout_ms: u64,
     /// Bytes of data files that one query may read; 0 for any number. A query that reads more is ended.
@@ -40,6 +44,8 @@ impl Default for QuerySettings {
             spill_dir: None,
             running_max: 8,
             waiting_max: 128,
+            wait_max: Duration::from_secs(120),
+            light_bytes_max: 64 << 20,
             timeout_ms: 10 * 60 * 1000,
             bytes_scanned_max: 0,
             price_per_tb: 5.0,

@@ -8,6 +8,10 @@ use tokio::{
     task::{JoinError, JoinHandle},
 };
 
+/// How much the system prefers other threads to those of queries: where all cores are busy, ingestion gets about three times the share of a query's
+/// thread, and where they are not it makes no difference.
+const NICE: i32 = 5;
+
 /// Threads that do nothing but queries, so that no query can starve ingestion, and one that watches over them: an operator that computes for
 /// long without a pause holds a query's threads, but not the one that hears of cancellation and of time running out.
 pub(super) struct Threads {
@@ -18,7 +22,7 @@ pub(super) struct Threads {
 impl Threads {
     /// Starts `count` threads for queries.
     pub(super) fn start(count: usize) -> Result<Self, Error> {
-        Ok(Self { work: Some(start(count, "query")?), watch: Some(start(1, "query-watch")?) })
+        Ok(Self { work: Some(start(count, "query", NICE)?), watch: Some(start(1, "query-watch", 0)?) })
     }
 
     /// Starts what watches over a query. It owns what it needs and ends by itself.
@@ -45,6 +49,19 @@ impl Threads {
     }
 }
 
+/// Lets the system prefer other threads to this one. On Linux a priority is a thread's own; elsewhere it would be the whole process's.
+fn be_nice(nice: i32) {
+    #[cfg(target_os = "linux")]
+    if nice > 0 {
+        // Without it queries run as before.
+        if let Err(error) = rustix::process::setpriority_process(None, nice) {
+            tracing::debug!(%error, "the priority of a thread for queries could not be lowered");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
+}
+
 /// What a task's end means.
 pub(super) fn ended<T>(end: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
     match end {
@@ -58,13 +75,14 @@ fn gone() -> Error {
     Error::new(Kind::Cancelled, "the server is shutting down")
 }
 
-fn start(count: usize, name: &'static str) -> Result<Runtime, Error> {
+fn start(count: usize, name: &'static str, nice: i32) -> Result<Runtime, Error> {
     let number = AtomicUsize::new(0);
     Builder::new_multi_thread()
         .worker_threads(count)
         // Reads of local files. Each thread keeps memory that it once needed.
         .max_blocking_threads(2 * count.max(2))
         .thread_name_fn(move || format!("{name}-{}", number.fetch_add(1, Ordering::Relaxed)))
+        .on_thread_start(move || be_nice(nice))
         .enable_all()
         .build()
         .map_err(|e| Error::new(Kind::Internal, "the threads for queries could not be started").with_source(e))

@@ -28,6 +28,7 @@ impl SystemTable for QueryHistory {
             required("elapsed_ms", DataType::Float64),
             required("rows", DataType::Int64),
             required("bytes_scanned", DataType::Int64),
+            optional("queue_position", DataType::Int64),
             optional("error", DataType::Utf8),
         ])
     }
@@ -45,6 +46,7 @@ impl SystemTable for QueryHistory {
                 Arc::new(all.iter().map(|q| Some(q.elapsed.as_secs_f64() * 1000.0)).collect::<Float64Array>()),
                 Arc::new(all.iter().map(|q| Some(int(q.rows))).collect::<Int64Array>()),
                 Arc::new(all.iter().map(|q| Some(int(q.bytes_scanned))).collect::<Int64Array>()),
+                Arc::new(all.iter().map(|q| q.queue_position.map(|n| int(n as u64))).collect::<Int64Array>()),
                 Arc::new(all.iter().map(|q| q.error.as_deref()).collect::<StringArray>()),
             ],
         )

@@ -56,6 +56,7 @@ fn wire(run: query::QueryRecord, price_per_tb: f64) -> api::QueryRun {
         id: run.id,
         query: run.sql,
         state: run.state.as_str().to_owned(),
+        queue_position: run.queue_position,
         client: run.client,
         started_us: run.started_us,
         elapsed_ms: run.elapsed.as_secs_f64() * 1000.0,
