@@ -5,10 +5,12 @@ use super::{
     fill::Fill,
     hot::HotRows,
     ledger::{Delta, Ledger, TableLedger},
+    lookup::LookupSource,
     opening::PresentFile,
     relocate::Relocated,
     segment::Segment,
     shape::{KeyRule, Shape, widen},
+    trail::Trail,
 };
 use crate::{
     index::{KeyEncoder, KeyIndex, Location, occurrence},
@@ -57,6 +59,8 @@ pub(crate) struct Applier {
     pub rows: u64,
     /// Files that upkeep rewrote and that the index still names.
     pub relocated: Relocated,
+    /// What the last rows replaced, under the places that the index had for them.
+    pub trail: Arc<Trail>,
 }
 
 /// A key index that background work shares.
@@ -114,6 +118,7 @@ impl Applier {
             last_delete: None,
             rows: 0,
             relocated: Relocated::default(),
+            trail: Arc::default(),
         }
     }
 
@@ -251,6 +256,7 @@ impl Applier {
         let puts: Vec<_> = marks.ops.iter().enumerate().map(place).collect();
         let index = self.index.as_ref().ok_or_else(|| self.bug("a keyed table has no index"))?;
         let mut former = index.keys.lock().apply(&keys, &puts).map_err(|e| self.index_failed(e))?;
+        self.trail.push(Location::new(ordinal, first), &former);
         let places = &self.relocated.places;
         if !places.is_empty() {
             former.iter_mut().for_each(|place| *place = places.lead(*place));
@@ -417,6 +423,18 @@ impl Applier {
             }
         }
         Ok(files.into_values().collect())
+    }
+
+    /// Finds rows by key, as far as everything accepted so far; none where rows have no key.
+    pub(crate) fn lookup(&self) -> Option<LookupSource> {
+        let KeyRule::Columns { encoder, .. } = &self.shape.key else { return None };
+        Some(LookupSource {
+            keys: Arc::clone(&self.index.as_ref()?.keys),
+            places: Arc::clone(&self.relocated.places),
+            trail: Arc::clone(&self.trail),
+            encoder: encoder.clone(),
+            key_ids: self.shape.key_ids().into(),
+        })
     }
 
     fn count_ordinal(&mut self) -> u32 {
