@@ -6,6 +6,7 @@ mod encode;
 mod engine;
 mod errors;
 mod explain;
+mod flat;
 mod joins;
 mod keys;
 mod pgwire;

@@ -21,7 +21,7 @@ use arrow::{
     datatypes::Int64Type,
 };
 use model::{ChangeBatch, LakeTable, Position, TableId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use pipeline::{Error, Kind};
 use roaring::RoaringBitmap;
 use runtime::Share;
@@ -30,6 +30,9 @@ use std::{
     path::PathBuf,
     sync::Arc,
 };
+
+/// Keys that are put into an index before others may look into it.
+const PUT_AT_ONCE: usize = 4096;
 
 /// What arrived for one table and is not committed; with [`TableLedger`], which has what is visible of it, the table's whole state.
 #[derive(Debug)]
@@ -255,7 +258,13 @@ impl Applier {
             |(row, &op): (usize, &u8)| if op == b'd' { Location::NONE } else { Location::new(ordinal, first + row as u32) };
         let puts: Vec<_> = marks.ops.iter().enumerate().map(place).collect();
         let index = self.index.as_ref().ok_or_else(|| self.bug("a keyed table has no index"))?;
-        let mut former = index.keys.lock().apply(&keys, &puts).map_err(|e| self.index_failed(e))?;
+        let mut former = Vec::with_capacity(keys.len());
+        // In pieces, so that queries which look a key up don't wait for a whole batch.
+        for (keys, puts) in keys.chunks(PUT_AT_ONCE).zip(puts.chunks(PUT_AT_ONCE)) {
+            let mut index = index.keys.lock();
+            former.extend(index.apply(keys, puts).map_err(|e| self.index_failed(e))?);
+            MutexGuard::unlock_fair(index);
+        }
         self.trail.push(Location::new(ordinal, first), &former);
         let places = &self.relocated.places;
         if !places.is_empty() {

@@ -76,10 +76,12 @@ fn partitioned(file: &ChosenFile, schema: &Schema, origin: &Arc<Origin>) -> Part
     let out = PartitionedFile::new("", file.bytes);
     let out = PartitionedFile { object_meta: object_store::ObjectMeta { location: file.path.clone(), ..out.object_meta }, ..out };
     let of = FileOrigin { scan: Arc::clone(origin), stats: Arc::clone(&file.stats) };
-    let out = out.with_statistics(Arc::new(file_statistics(file, schema))).with_extension(of);
+    let out = out.with_extension(of);
     if let Some(rows) = rows {
+        // Without statistics: nothing is to be ruled out.
         return out.with_extension(ParquetRowSelection::new(selection_of(rows, file.rows)));
     }
+    let out = out.with_statistics(Arc::new(file_statistics(file, schema)));
     match file.deleted.as_ref().filter(|d| !d.is_empty()) {
         Some(deleted) => out.with_extension(ParquetRowSelection::new(selection(deleted, file.rows))),
         None => out,

@@ -65,6 +65,7 @@ impl LakeTableProvider {
         &self,
         state: &dyn Session,
         files: &[ChosenFile],
+        statistics: Statistics,
         projection: &[usize],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -96,7 +97,6 @@ impl LakeTableProvider {
             bytes: self.view.files.iter().map(|f| f.bytes).sum(),
             key_rows,
         });
-        let statistics = self.statistics_of(files, key_rows);
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups(files, &schema, state.config().target_partitions(), &origin))
             .with_statistics(statistics)
@@ -128,7 +128,7 @@ impl LakeTableProvider {
         let file = |(at, rows)| Some(ChosenFile { file: self.view.files.get(at).cloned()?, rows: Some(rows) });
         let files: Vec<ChosenFile> = found.files.into_iter().map(file).collect::<Option<_>>().ok_or_else(unknown)?;
         if !files.is_empty() {
-            plans.push(self.file_scan(state, &files, projection, None)?);
+            plans.push(self.file_scan(state, &files, self.statistics_of(&files), projection, None)?);
         }
         let mut hot = Vec::new();
         for (at, rows) in &found.hot {
@@ -141,13 +141,11 @@ impl LakeTableProvider {
         together(plans, schema)
     }
 
-    fn statistics_of(&self, files: &[ChosenFile], key_rows: Option<u64>) -> Statistics {
-        let files: Vec<ViewFile> = files.iter().map(|f| f.file.clone()).collect();
-        let mut statistics = scan_statistics(&files, &self.view, &self.schema);
-        if let Some(rows) = key_rows {
-            statistics = statistics.to_inexact();
-            statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));
-        }
+    /// The statistics of some rows of `files`. Bounds that nobody needs to choose among few rows are left out.
+    fn statistics_of(&self, files: &[ChosenFile]) -> Statistics {
+        let rows: u64 = files.iter().map(|f| f.rows.as_ref().map_or_else(|| live_rows(&f.file), |rows| rows.len())).sum();
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));
         statistics
     }
 }
@@ -194,8 +192,9 @@ impl TableProvider for LakeTableProvider {
         }
         let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         if !files.is_empty() {
+            let statistics = scan_statistics(&files, &self.view, &self.schema);
             let files: Vec<ChosenFile> = files.into_iter().map(ChosenFile::from).collect();
-            plans.push(self.file_scan(state, &files, &projection, limit)?);
+            plans.push(self.file_scan(state, &files, statistics, &projection, limit)?);
         }
         if self.view.hot_rows() > 0 {
             let partitions = state.config().target_partitions();
