@@ -249,7 +249,7 @@ def churn(pg, a):
             with pg.db.transaction():
                 pg.db.execute("update churn set amount = amount + 1, status = 'sent', changed = now() where id = any(%s)", (keys[third:],))
                 pg.db.execute("delete from churn where id = any(%s)", (keys[:third],))
-                pg.db.execute("insert into churn select g, 1, 'new', 1, 'order ' || md5(g::text), now() from generate_series(%s, %s) g",
+                pg.db.execute("insert into churn select g, 1, 'new', 1, 'order ' || md5(g::text), now() from generate_series(%s::bigint, %s::bigint) g",
                               (top + 1, top + third))
             top += third
             if tick % max(a.churn_commits // 40, 1) == 0:
