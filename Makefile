@@ -90,6 +90,11 @@ bench-query: checkout ui plugins ## measure SQL against plain DataFusion and Duc
 	cargo build --release --workspace --bins --example bench_query
 	e2e/bench_query.sh
 
+.PHONY: bench-lake
+bench-lake: checkout setup ui plugins ## measure lookups, plans and listings of large and old lakes, and renew docs/BENCHMARKS-LAKE.md
+	cargo build --release --workspace --bins --example bench_lake
+	e2e/bench_lake.sh
+
 .PHONY: soak
 soak: checkout setup ui plugins ## long kill and fault runs
 	LAKEBOX_SOAK=1 e2e/run-all.sh e2e

@@ -24,7 +24,7 @@ pub use outside::{
     CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
 };
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
-pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};
+pub use sink::{FoundRows, KeyLookup, LakeSink, SinkCounters, SinkSettings, TableCounters};
 pub use sql_view::{DIALECT, SqlView};
 pub use store::{CacheCounts, CacheSettings, FileSink, RemoteSettings, Store, StoreCounts};
 pub use table::{

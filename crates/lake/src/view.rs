@@ -1,4 +1,4 @@
-use crate::SqlView;
+use crate::{KeyLookup, SqlView};
 use arrow::{
     array::{ArrayRef, RecordBatch},
     datatypes::SchemaRef,
@@ -44,6 +44,8 @@ pub struct TableView {
     pub files: Arc<[ViewFile]>,
     /// Rows accepted since the last commit, up to the view's boundary.
     pub hot: Arc<[HotBatch]>,
+    /// Finds rows by key, where a sink keeps an index of the table. It speaks of `files` and `hot` as they are here.
+    pub lookup: Option<Arc<KeyLookup>>,
 }
 
 /// A live data file.

@@ -128,6 +128,7 @@ impl Lake {
             snapshot_id: Some(1),
             files: files.into(),
             hot: hot.into(),
+            lookup: None,
         };
         let mut current = self.view.lock();
         let mut next = LakeView::clone(&current);

@@ -79,7 +79,7 @@ impl App {
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();
             let snapshots = |table: LakeTable| {
-                let found = lake.info(&table).map(|info| info.snapshots).unwrap_or_default();
+                let found = lake.tables().state(&table).map(|state| state.snapshots()).unwrap_or_default();
                 found.into_iter().map(move |info| (table.clone(), routes::tables::snapshot(&info)))
             };
             tables.into_iter().flat_map(snapshots).collect()

@@ -5,10 +5,12 @@ use super::{
     fill::Fill,
     hot::HotRows,
     ledger::{Delta, Ledger, TableLedger},
+    lookup::LookupSource,
     opening::PresentFile,
     relocate::Relocated,
     segment::Segment,
     shape::{KeyRule, Shape, widen},
+    trail::Trail,
 };
 use crate::{
     index::{KeyEncoder, KeyIndex, Location, occurrence},
@@ -19,7 +21,7 @@ use arrow::{
     datatypes::Int64Type,
 };
 use model::{ChangeBatch, LakeTable, Position, TableId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use pipeline::{Error, Kind};
 use roaring::RoaringBitmap;
 use runtime::Share;
@@ -28,6 +30,9 @@ use std::{
     path::PathBuf,
     sync::Arc,
 };
+
+/// Keys that are put into an index before others may look into it.
+const PUT_AT_ONCE: usize = 4096;
 
 /// What arrived for one table and is not committed; with [`TableLedger`], which has what is visible of it, the table's whole state.
 #[derive(Debug)]
@@ -57,6 +62,8 @@ pub(crate) struct Applier {
     pub rows: u64,
     /// Files that upkeep rewrote and that the index still names.
     pub relocated: Relocated,
+    /// What the last rows replaced, under the places that the index had for them.
+    pub trail: Arc<Trail>,
 }
 
 /// A key index that background work shares.
@@ -114,6 +121,7 @@ impl Applier {
             last_delete: None,
             rows: 0,
             relocated: Relocated::default(),
+            trail: Arc::default(),
         }
     }
 
@@ -250,7 +258,14 @@ impl Applier {
             |(row, &op): (usize, &u8)| if op == b'd' { Location::NONE } else { Location::new(ordinal, first + row as u32) };
         let puts: Vec<_> = marks.ops.iter().enumerate().map(place).collect();
         let index = self.index.as_ref().ok_or_else(|| self.bug("a keyed table has no index"))?;
-        let mut former = index.keys.lock().apply(&keys, &puts).map_err(|e| self.index_failed(e))?;
+        let mut former = Vec::with_capacity(keys.len());
+        // In pieces, so that queries which look a key up don't wait for a whole batch.
+        for (keys, puts) in keys.chunks(PUT_AT_ONCE).zip(puts.chunks(PUT_AT_ONCE)) {
+            let mut index = index.keys.lock();
+            former.extend(index.apply(keys, puts).map_err(|e| self.index_failed(e))?);
+            MutexGuard::unlock_fair(index);
+        }
+        self.trail.push(Location::new(ordinal, first), &former);
         let places = &self.relocated.places;
         if !places.is_empty() {
             former.iter_mut().for_each(|place| *place = places.lead(*place));
@@ -417,6 +432,18 @@ impl Applier {
             }
         }
         Ok(files.into_values().collect())
+    }
+
+    /// Finds rows by key, as far as everything accepted so far; none where rows have no key.
+    pub(crate) fn lookup(&self) -> Option<LookupSource> {
+        let KeyRule::Columns { encoder, .. } = &self.shape.key else { return None };
+        Some(LookupSource {
+            keys: Arc::clone(&self.index.as_ref()?.keys),
+            places: Arc::clone(&self.relocated.places),
+            trail: Arc::clone(&self.trail),
+            encoder: encoder.clone(),
+            key_ids: self.shape.key_ids().into(),
+        })
     }
 
     fn count_ordinal(&mut self) -> u32 {

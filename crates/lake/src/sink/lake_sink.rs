@@ -205,6 +205,11 @@ impl Open {
         };
         // The new index names every row where it is.
         applier.relocated = Relocated::default();
+        applier.trail = Arc::default();
+        // It knows what came after the last boundary and not what that replaced, so that it says nothing of the boundary.
+        if let Some(ledger) = self.cx.ledger.lock().tables.get_mut(table) {
+            ledger.lookup = None;
+        }
         applier.next_ordinal = next_file;
         Ok(())
     }
@@ -307,6 +312,7 @@ impl Open {
             let Some(delta) = applier.take_delta() else { continue };
             let Some(table) = ledger.tables.get_mut(id) else { return Err(unknown(id)) };
             table.advance(delta);
+            table.lookup = applier.lookup();
             self.cx.counters.change(id, |c| c.hot_rows = table.hot_rows());
             ledger.unpublished = true;
         }

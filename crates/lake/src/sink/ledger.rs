@@ -4,6 +4,7 @@
 
 use super::{
     hot::{HotFile, HotRows, find},
+    lookup::{KeyLookup, LookupSource, Standing},
     shape::{Shape, project},
 };
 use crate::{
@@ -47,6 +48,10 @@ pub(crate) struct TableLedger {
     pub group: Effects,
     /// Whether the view of this table is out of date.
     pub dirty: bool,
+    /// Finds rows by key; absent where rows have none, and while an index is new and does not agree with the last boundary.
+    pub lookup: Option<LookupSource>,
+    /// Every file with an ordinal below this one was silver's at some time up to the last boundary.
+    pub horizon: u32,
 }
 
 /// A file of silver.
@@ -126,6 +131,8 @@ impl TableLedger {
             files,
             group: Effects::default(),
             dirty: true,
+            lookup: None,
+            horizon: 0,
         }
     }
 
@@ -136,6 +143,7 @@ impl TableLedger {
             self.shape = shape;
         }
         for fresh in delta.rows {
+            self.horizon = self.horizon.max(fresh.ordinal + 1);
             if self.silver.is_some() {
                 let file = || SilverFile { path: fresh.path.clone(), committed: None, deleted: Arc::default() };
                 self.files.entry(fresh.ordinal).or_insert_with(file);
@@ -243,6 +251,7 @@ impl TableLedger {
             snapshot_id: self.bronze_state.as_ref().and_then(|s| s.view().snapshot_id),
             files: self.bronze_state.as_ref().map(|s| Arc::clone(s.files())).unwrap_or_default(),
             hot: hot.collect::<Result<_, Error>>()?,
+            lookup: None,
         })
     }
 
@@ -250,22 +259,32 @@ impl TableLedger {
         let (Some(table), Some(spec)) = (&self.silver, &self.shape.silver) else { return Ok(None) };
         let mut files = Vec::new();
         let mut hot = Vec::new();
+        let mut standing = Vec::with_capacity(if self.lookup.is_some() { self.files.len() } else { 0 });
         for (ordinal, file) in &self.files {
             if let Some(committed) = &file.committed {
                 let deleted = (!file.deleted.is_empty()).then(|| Arc::clone(&file.deleted));
-                if file.deleted.len() < committed.rows {
+                let lives = file.deleted.len() < committed.rows;
+                let at = lives.then_some(files.len());
+                if lives {
                     files.push(ViewFile { deleted, ..committed.clone() });
                 }
+                let deleted = Arc::clone(&file.deleted);
+                standing.push((*ordinal, Standing::File { at, rows: committed.rows, deleted }));
                 continue;
             }
-            let Some(rows) = self.hot.get(ordinal) else { continue };
-            for batch in &rows.batches {
+            let rows = self.hot.get(ordinal);
+            let mut numbers = Vec::new();
+            for (rows, batch) in rows.iter().flat_map(|rows| rows.batches.iter().map(move |batch| (rows, batch))) {
                 let deleted = batch.mask(&file.deleted);
-                if deleted.as_ref().is_none_or(|d| d.len() < batch.rows.num_rows() as u64) {
+                let lives = deleted.as_ref().is_none_or(|d| d.len() < batch.rows.num_rows() as u64);
+                numbers.push(lives.then_some(hot.len()));
+                if lives {
                     hot.push(HotBatch { rows: project(&batch.rows, &rows.schema, &spec.schema)?, deleted });
                 }
             }
+            standing.push((*ordinal, Standing::hot(rows, &file.deleted, &numbers)));
         }
+        let lookup = self.lookup.clone().map(|source| Arc::new(KeyLookup::new(source, self.horizon, standing)));
         Ok(Some(TableView {
             table: table.clone(),
             schema: Arc::clone(&spec.schema),
@@ -274,6 +293,7 @@ impl TableLedger {
             snapshot_id: self.silver_state.as_ref().and_then(|s| s.view().snapshot_id),
             files: files.into(),
             hot: hot.into(),
+            lookup,
         }))
     }
 }

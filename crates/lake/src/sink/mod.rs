@@ -17,15 +17,18 @@ pub(crate) mod former;
 mod hot;
 mod lake_sink;
 mod ledger;
+mod lookup;
 mod opening;
 mod relocate;
 mod segment;
 mod settings;
 pub(crate) mod shape;
+mod trail;
 
 #[cfg(test)]
 mod tests;
 
 pub use counters::{SinkCounters, TableCounters};
 pub use lake_sink::LakeSink;
+pub use lookup::{FoundRows, KeyLookup};
 pub use settings::SinkSettings;

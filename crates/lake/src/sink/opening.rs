@@ -79,9 +79,11 @@ pub(crate) async fn open_table(cx: &Context, schema: &Arc<TableSchema>) -> Resul
             (Some(index), ordinals)
         }
     };
-    let ledger = TableLedger::new(bronze.clone(), Some(silver), Arc::clone(&shape), states, &ordinals);
+    let mut ledger = TableLedger::new(bronze.clone(), Some(silver), Arc::clone(&shape), states, &ordinals);
     let mut applier = Applier::new(schema.id.clone(), bronze, shape, index, files.len() as u32);
     applier.shape_is_uncommitted = changed;
+    ledger.lookup = applier.lookup();
+    ledger.horizon = applier.next_file();
     Ok((applier, ledger))
 }
 

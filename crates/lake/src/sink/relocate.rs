@@ -109,10 +109,17 @@ impl Context {
             }
             moves.learned(&table, &moved);
         }
-        ledger.unpublished |= learned;
-        for applier in appliers.values_mut() {
+        for (id, applier) in appliers.iter_mut() {
             relocate(self, applier);
+            let places = &applier.relocated.places;
+            let Some(of) = ledger.tables.get_mut(id) else { continue };
+            // Views let go of what the index has learned: it can be large.
+            if let Some(lookup) = of.lookup.as_mut().filter(|lookup| !Arc::ptr_eq(&lookup.places, places)) {
+                (lookup.places, lookup.trail) = (Arc::clone(places), Arc::clone(&applier.trail));
+                (of.dirty, learned) = (true, true);
+            }
         }
+        ledger.unpublished |= learned;
         learned
     }
 }
@@ -174,6 +181,8 @@ fn relocate(cx: &Context, applier: &mut Applier) {
         drop(keys);
         applier.relocated.places = Arc::new(places);
         applier.relocated.under_way = None;
+        // It may name rows of the files that were just forgotten.
+        applier.trail = Arc::default();
     }
     let waiting = std::mem::take(&mut applier.relocated.waiting);
     // What was rewritten once more has nothing to say.

@@ -133,6 +133,7 @@ impl TableState {
             snapshot_id,
             files,
             hot: Arc::default(),
+            lookup: None,
         });
         Self { parts, spec, view, by_path }
     }
@@ -206,8 +207,13 @@ impl TableState {
         snapshot.summary().additional_properties.get(name).map(String::as_str)
     }
 
-    /// What API and system tables show.
-    pub fn info(&self) -> TableInfo {
+    /// When the metadata last changed, in microseconds since 1970.
+    pub fn updated_us(&self) -> i64 {
+        self.parts.metadata.last_updated_ms() * 1000
+    }
+
+    /// Its snapshots, newest first.
+    pub fn snapshots(&self) -> Vec<SnapshotInfo> {
         let metadata = &self.parts.metadata;
         let current = metadata.current_snapshot_id();
         let mut snapshots: Vec<SnapshotInfo> = metadata
@@ -221,6 +227,12 @@ impl TableState {
             })
             .collect();
         snapshots.sort_by_key(|s| (std::cmp::Reverse(s.at_us), !s.current));
+        snapshots
+    }
+
+    /// What API and system tables show. It copies all of it, so it is no way to list many tables.
+    pub fn info(&self) -> TableInfo {
+        let metadata = &self.parts.metadata;
         let mut properties: Vec<_> = metadata.properties().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         properties.sort();
         TableInfo {
@@ -229,11 +241,11 @@ impl TableState {
             location: metadata.location().to_owned(),
             metadata_location: self.parts.metadata_location.clone(),
             format_version: metadata.format_version() as u8,
-            snapshots,
+            snapshots: self.snapshots(),
             files: self.file_infos(),
             properties,
             cursor: self.summary(crate::commit::SUMMARY_POSITION).map(str::to_owned),
-            updated_us: metadata.last_updated_ms() * 1000,
+            updated_us: self.updated_us(),
         }
     }
 

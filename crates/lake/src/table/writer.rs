@@ -30,6 +30,8 @@ use std::sync::Arc;
 const GROUP_ROWS: usize = 128 << 10;
 /// Encoded bytes of a row group at most; also what a writer holds in memory at most, beside one batch.
 const GROUP_BYTES: usize = 64 << 20;
+/// Bytes of a page before compression, about. To read one row means to decompress a page of each column.
+const PAGE_BYTES: usize = 256 << 10;
 /// Rows that are looked at before encodings are chosen.
 const SAMPLE_ROWS: usize = 4096;
 /// A text column gets a dictionary where at most one value in this many is new.
@@ -207,6 +209,7 @@ fn properties(schema: &SchemaRef, sample: &[RecordBatch]) -> WriterProperties {
         .set_compression(Compression::ZSTD(level))
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Page)
+        .set_data_page_size_limit(PAGE_BYTES)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES));
     for (index, field) in schema.fields().iter().enumerate() {

@@ -68,7 +68,7 @@ pub(super) fn bytes_of(plan: &dyn ExecutionPlan) -> u64 {
 }
 
 fn gather(plan: &dyn ExecutionPlan, scans: &mut Vec<ScanEstimate>) {
-    if let Some(ScanSize { table, files, files_total, bytes, bytes_total }) = scan_size(plan) {
+    if let Some(ScanSize { table, files, files_total, bytes, bytes_total, .. }) = scan_size(plan) {
         scans.push(ScanEstimate { table, files: files as u64, files_total: files_total as u64, bytes, bytes_total });
     }
     for child in plan.children() {

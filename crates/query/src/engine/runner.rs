@@ -128,27 +128,27 @@ impl Work {
         let planner = inner.planners.acquire().await.map_err(closed)?;
         let began = inner.clock.monotonic();
         let prepared = planning.await?;
-        let state = prepared.session.state;
+        let session = prepared.session;
         let explained = explain::unwrap(prepared.plan);
         let (plan, analyze) = match explained {
             Ok(explained) => (explained.plan, Some(explained.analyze)),
             Err(plan) => (limited(*plan, self.max_rows)?, None),
         };
-        let plan = state.create_physical_plan(&plan).await?;
+        let plan = session.state.create_physical_plan(&plan).await?;
         self.counters.set_plan(Arc::clone(&plan));
         drop(planner);
         let schema = match analyze {
             Some(_) => explain::schema(),
             None => prepared.labels.apply(plain_schema(&plan.schema())),
         };
-        let as_of = prepared.session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
+        let as_of = session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
         let planned_in = inner.clock.monotonic().saturating_sub(began);
         let weight = inner.admission.limits().weight(super::estimate::bytes_of(plan.as_ref()));
         let _place = inner.admission.enter(weight, ticket.client(), |number| ticket.queued(number)).await?;
         ticket.runs();
         let mut rows = match analyze {
-            Some(analyze) => explain::answer(plan, analyze, state.task_ctx(), Arc::clone(&inner.clock), planned_in),
-            None => execute_stream(plan, state.task_ctx())?,
+            Some(analyze) => explain::answer(plan, analyze, session.task_context(), Arc::clone(&inner.clock), planned_in),
+            None => execute_stream(plan, session.task_context())?,
         };
         let head = answer.head.lock().take();
         if let Some(head) = head {

@@ -14,7 +14,7 @@ use arrow::datatypes::DataType;
 use datafusion::{
     common::{ScalarValue, TableReference},
     execution::{
-        FunctionRegistry, SessionState, SessionStateBuilder,
+        FunctionRegistry, SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{FairSpillPool, TrackConsumersPool},
         object_store::ObjectStoreUrl,
@@ -66,6 +66,7 @@ pub(crate) struct Session {
     pub(crate) view: Arc<LakeView>,
     pub(crate) state: SessionState,
     catalogs: Arc<LakeCatalogs>,
+    env: Arc<RuntimeEnv>,
 }
 
 impl Base {
@@ -134,16 +135,15 @@ impl Base {
         let three = NonZeroUsize::MIN.saturating_add(2);
         let pool = TrackConsumersPool::new(FairSpillPool::new(self.memory_bytes_max), three);
         let env = RuntimeEnv { memory_pool: Arc::new(pool), ..self.env.clone() };
-        let mut state = SessionStateBuilder::new_from_existing(self.state.clone())
-            .with_runtime_env(Arc::new(env))
-            .with_catalog_list(Arc::clone(&catalogs) as _)
-            .build();
+        // Not built anew: that registers hundreds of functions, which costs more than to plan a lookup.
+        let mut state = self.state.clone();
+        state.register_catalog_list(Arc::clone(&catalogs) as _);
         if let Some(lake) = self.views.lake() {
             let changes = TableChanges { lake: lake.clone(), view: Arc::clone(&view), store: self.store.clone() };
             state.register_udtf("table_changes", Arc::new(changes));
         }
         state.mark_start_execution();
-        Session { view, state, catalogs }
+        Session { view, state, catalogs, env: Arc::new(env) }
     }
 
     pub(super) fn state(&self) -> &SessionState {
@@ -204,6 +204,13 @@ fn version() -> ScalarUDF {
 }
 
 impl Session {
+    /// What a plan of this session runs in: caches and spill folder of all, memory of its own. Plans carry their functions, so it has none.
+    pub(crate) fn task_context(&self) -> Arc<TaskContext> {
+        let (id, config) = (self.state.session_id().to_owned(), self.state.config().clone());
+        let env = Arc::clone(&self.env);
+        Arc::new(TaskContext::new(None, id, config, Default::default(), Default::default(), Default::default(), Default::default(), env))
+    }
+
     /// Whether a table of this name exists.
     pub(crate) fn knows(&self, reference: &TableReference) -> bool {
         let resolved = reference.clone().resolve(CATALOG, SEARCH_PATH);

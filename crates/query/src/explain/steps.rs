@@ -154,6 +154,7 @@ fn title(plan: &dyn ExecutionPlan) -> String {
         return format!("Scan {}", size.table);
     }
     match plan {
+        p if p.downcast_ref::<HotExec>().is_some_and(HotExec::is_of_keys) => "Rows by key that are not committed yet".to_owned(),
         p if p.is::<HotExec>() => "Scan rows that are not committed yet".to_owned(),
         p if p.is::<DataSourceExec>() => "Rows in memory".to_owned(),
         p if p.is::<UnionExec>() => "Append".to_owned(),
@@ -222,7 +223,11 @@ fn static_parts(filter: &std::sync::Arc<dyn PhysicalExpr>) -> Vec<String> {
 
 /// How much of a table was read.
 fn pruned(size: &ScanSize, metrics: &MetricsSet, ran: bool) -> String {
-    let mut parts = vec![format!("{} of {} files", size.files, size.files_total)];
+    let files = format!("{} of {} files", size.files, size.files_total);
+    if let Some(rows) = size.key_rows {
+        return format!("key index: {files}, {}", if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") });
+    }
+    let mut parts = vec![files];
     if ran {
         let of = |name: &str| pruning(metrics, name);
         // Whole files may still fall to what a join learnt after planning; row groups fall to statistics, then to bloom filters.

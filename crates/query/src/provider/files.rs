@@ -38,12 +38,50 @@ pub(super) fn selection(deleted: &RoaringBitmap, rows: u64) -> RowSelection {
     RowSelection::from(selectors)
 }
 
+/// Only `wanted` of a file of `rows` rows.
+fn selection_of(wanted: &RoaringBitmap, rows: u64) -> RowSelection {
+    let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+    let mut selectors = Vec::new();
+    let mut next = 0;
+    for position in wanted.iter().map(|p| p as usize).take_while(|p| *p < rows) {
+        if position > next {
+            selectors.push(RowSelector::skip(position - next));
+        }
+        selectors.push(RowSelector::select(1));
+        next = position + 1;
+    }
+    if next < rows {
+        selectors.push(RowSelector::skip(rows - next));
+    }
+    RowSelection::from(selectors)
+}
+
+/// A file to read.
+#[derive(Debug)]
+pub(super) struct ChosenFile {
+    pub file: ViewFile,
+    /// The rows to read, none of them deleted; all that are not deleted where nothing is said.
+    pub rows: Option<RoaringBitmap>,
+}
+
+impl From<ViewFile> for ChosenFile {
+    fn from(file: ViewFile) -> Self {
+        Self { file, rows: None }
+    }
+}
+
 /// A file with its statistics and, where rows are deleted, the rows to read.
-fn partitioned(file: &ViewFile, schema: &Schema, origin: &Arc<Origin>) -> PartitionedFile {
+fn partitioned(file: &ChosenFile, schema: &Schema, origin: &Arc<Origin>) -> PartitionedFile {
+    let ChosenFile { file, rows } = file;
     let out = PartitionedFile::new("", file.bytes);
     let out = PartitionedFile { object_meta: object_store::ObjectMeta { location: file.path.clone(), ..out.object_meta }, ..out };
     let of = FileOrigin { scan: Arc::clone(origin), stats: Arc::clone(&file.stats) };
-    let out = out.with_statistics(Arc::new(file_statistics(file, schema))).with_extension(of);
+    let out = out.with_extension(of);
+    if let Some(rows) = rows {
+        // Without statistics: nothing is to be ruled out.
+        return out.with_extension(ParquetRowSelection::new(selection_of(rows, file.rows)));
+    }
+    let out = out.with_statistics(Arc::new(file_statistics(file, schema)));
     match file.deleted.as_ref().filter(|d| !d.is_empty()) {
         Some(deleted) => out.with_extension(ParquetRowSelection::new(selection(deleted, file.rows))),
         None => out,
@@ -52,16 +90,16 @@ fn partitioned(file: &ViewFile, schema: &Schema, origin: &Arc<Origin>) -> Partit
 
 /// `files` in at most `partitions` groups of about equal bytes. Groups keep the order of `files`; DataFusion then splits large files by row
 /// groups where that makes more of the groups equal.
-pub(super) fn groups(files: &[ViewFile], schema: &Schema, partitions: usize, origin: &Arc<Origin>) -> Vec<FileGroup> {
+pub(super) fn groups(files: &[ChosenFile], schema: &Schema, partitions: usize, origin: &Arc<Origin>) -> Vec<FileGroup> {
     let partitions = partitions.clamp(1, files.len().max(1));
     let mut order: Vec<usize> = (0..files.len()).collect();
-    order.sort_by_key(|&i| Reverse(files[i].bytes));
+    order.sort_by_key(|&i| Reverse(files[i].file.bytes));
     let mut members = vec![Vec::new(); partitions];
     let mut lightest: BinaryHeap<_> = (0..partitions).map(|group| Reverse((0_u64, group))).collect();
     for i in order {
         let Some(Reverse((bytes, group))) = lightest.pop() else { break };
         members[group].push(i);
-        lightest.push(Reverse((bytes + files[i].bytes.max(1), group)));
+        lightest.push(Reverse((bytes + files[i].file.bytes.max(1), group)));
     }
     members
         .into_iter()
@@ -114,7 +152,9 @@ mod tests {
             let deleted: RoaringBitmap = deleted.into_iter().collect();
             let selection = selection(&deleted, u64::from(rows));
             let kept: Vec<u32> = (0..rows).filter(|r| !deleted.contains(*r)).collect();
-            prop_assert_eq!(selected(&selection), kept);
+            prop_assert_eq!(selected(&selection), &kept[..]);
+            let wanted: RoaringBitmap = kept.iter().copied().collect();
+            prop_assert_eq!(selected(&selection_of(&wanted, u64::from(rows))), kept);
             let total: usize = selection.iter().map(|s| s.row_count).sum();
             prop_assert_eq!(total, rows as usize);
         }
@@ -126,8 +166,8 @@ mod tests {
 
     #[test]
     fn groups_are_balanced_by_bytes() {
-        let files: Vec<ViewFile> = [10, 90, 40, 30, 20].iter().map(|b| file(&format!("f{b}"), *b, 1)).collect();
-        let origin = Arc::new(Origin { table: "silver.t".to_owned(), files: 5, bytes: 190 });
+        let files: Vec<ChosenFile> = [10, 90, 40, 30, 20].iter().map(|b| file(&format!("f{b}"), *b, 1).into()).collect();
+        let origin = Arc::new(Origin { table: "silver.t".to_owned(), files: 5, bytes: 190, key_rows: None });
         let groups = groups(&files, &Schema::empty(), 2, &origin);
         let bytes: Vec<u64> = groups.iter().map(|g| g.iter().map(|f| f.object_meta.size).sum()).collect();
         assert_eq!(bytes, [100, 90]);

@@ -26,6 +26,8 @@ pub(crate) struct HotExec {
     schema: SchemaRef,
     partitions: usize,
     limit: Option<usize>,
+    /// Whether the batches are single rows that the key index found.
+    of_keys: bool,
     properties: Arc<PlanProperties>,
 }
 
@@ -39,7 +41,17 @@ impl HotExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { batches, projection, schema, partitions, limit: None, properties: Arc::new(properties) }
+        Self { batches, projection, schema, partitions, limit: None, of_keys: false, properties: Arc::new(properties) }
+    }
+
+    /// Says that the batches are rows that the key index found.
+    pub(super) fn of_keys(self) -> Self {
+        Self { of_keys: true, ..self }
+    }
+
+    /// Whether its rows were found by the key index.
+    pub(crate) fn is_of_keys(&self) -> bool {
+        self.of_keys
     }
 
     fn of_partition(&self, partition: usize) -> impl Iterator<Item = &HotBatch> {

@@ -2,7 +2,9 @@
 
 mod fields;
 mod files;
+mod footers;
 mod hot;
+mod keys;
 mod origin;
 mod prefilter;
 mod scans;

@@ -18,6 +18,8 @@ pub(super) struct Origin {
     pub table: String,
     pub files: usize,
     pub bytes: u64,
+    /// Rows that the key index found in files, where it was asked.
+    pub key_rows: Option<u64>,
 }
 
 /// A file's share in an estimate.
@@ -40,6 +42,8 @@ pub(crate) struct ScanSize {
     pub bytes: u64,
     /// Bytes of all files of the table.
     pub bytes_total: u64,
+    /// Rows that the key index found, where it chose what to read.
+    pub key_rows: Option<u64>,
 }
 
 /// The size of a scan of the lake; nothing where `plan` is none.
@@ -52,6 +56,7 @@ pub(crate) fn scan_size(plan: &dyn ExecutionPlan) -> Option<ScanSize> {
         let origin = file.extension::<FileOrigin>()?;
         size.table.clone_from(&origin.scan.table);
         (size.files_total, size.bytes_total) = (origin.scan.files, origin.scan.bytes);
+        size.key_rows = origin.scan.key_rows;
         // A large file is read in several parts.
         if !seen.insert(&file.object_meta.location) {
             continue;
@@ -61,6 +66,12 @@ pub(crate) fn scan_size(plan: &dyn ExecutionPlan) -> Option<ScanSize> {
         size.bytes += known.unwrap_or(file.object_meta.size).min(file.object_meta.size);
     }
     (size.files > 0).then_some(size)
+}
+
+/// Whether the key index chose the rows of a scan.
+pub(super) fn is_of_keys(config: &FileScanConfig) -> bool {
+    let first = config.file_groups.iter().flat_map(|g| g.iter()).next();
+    first.and_then(|file| file.extension::<FileOrigin>()).is_some_and(|origin| origin.scan.key_rows.is_some())
 }
 
 /// Field ids of the columns that are returned or filtered by.

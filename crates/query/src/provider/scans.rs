@@ -1,4 +1,4 @@
-use super::prefilter::PrefilterExec;
+use super::{origin::is_of_keys, prefilter::PrefilterExec};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::{
     common::{
@@ -82,6 +82,10 @@ fn late(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>
     let Some(exec) = plan.downcast_ref::<DataSourceExec>() else { return Ok(None) };
     let Some((config, source)) = exec.downcast_to_file_source::<ParquetSource>() else { return Ok(None) };
     let Some(predicate) = source.filter() else { return Ok(None) };
+    // Rows that the key index found pass the filter anyway.
+    if is_of_keys(config) {
+        return Ok(None);
+    }
     let filtered = collect_columns(&predicate);
     let schema = config.file_source().table_schema().table_schema();
     let returned = config.projected_schema()?;

@@ -1,7 +1,9 @@
 use super::{
     fields::{FieldIdAdapterFactory, reading_schema, source_schema},
-    files::{enough, groups},
+    files::{ChosenFile, enough, groups},
+    footers::WithPageIndex,
     hot::HotExec,
+    keys::pinned,
     origin::Origin,
     stats::{FileStatistics, live_rows, scan_statistics},
 };
@@ -12,10 +14,12 @@ use datafusion::{
     common::{DFSchema, Statistics, config::TableParquetOptions, stats::Precision},
     datasource::{
         TableType,
-        physical_plan::{FileScanConfigBuilder, FileSource, ParquetSource, parquet::CachedParquetFileReaderFactory},
+        physical_plan::{
+            FileScanConfigBuilder, FileSource, ParquetFileReaderFactory, ParquetSource, parquet::CachedParquetFileReaderFactory,
+        },
         source::DataSourceExec,
     },
-    error::Result,
+    error::{DataFusionError, Result},
     execution::object_store::ObjectStoreUrl,
     logical_expr::{TableProviderFilterPushDown, utils::conjunction},
     physical_expr::{
@@ -26,7 +30,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
     prelude::Expr,
 };
-use lake::{TableView, ViewFile};
+use lake::{FoundRows, HotBatch, TableView, ViewFile};
 use std::sync::Arc;
 
 /// One table of one view of the lake. Two scans of the same provider see the same rows, whatever is committed in between.
@@ -60,17 +64,28 @@ impl LakeTableProvider {
     fn file_scan(
         &self,
         state: &dyn Session,
-        files: &[ViewFile],
+        files: &[ChosenFile],
+        statistics: Statistics,
         projection: &[usize],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = source_schema(&self.schema);
-        let options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
+        let key_rows = files.iter().map(|f| f.rows.as_ref().map(|rows| rows.len())).sum::<Option<u64>>();
+        let mut options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
         let store = state.runtime_env().object_store(&self.store)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let cached = CachedParquetFileReaderFactory::new(store, cache);
+        let readers: Arc<dyn ParquetFileReaderFactory> = if key_rows.is_some() {
+            // Which rows to read is known, so nothing is to be ruled out.
+            let global = &mut options.global;
+            (global.pruning, global.enable_page_index, global.bloom_filter_on_read) = (false, false, false);
+            Arc::new(WithPageIndex(cached))
+        } else {
+            Arc::new(cached)
+        };
         let source = ParquetSource::new(Arc::clone(&schema))
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
+            .with_parquet_file_reader_factory(readers);
         let columns = projection.iter().map(|&i| ProjectionExpr {
             expr: Arc::new(Column::new(schema.field(i).name(), i)),
             alias: self.schema.field(i).name().clone(),
@@ -80,15 +95,67 @@ impl LakeTableProvider {
             table: self.view.table.to_string(),
             files: self.view.files.len(),
             bytes: self.view.files.iter().map(|f| f.bytes).sum(),
+            key_rows,
         });
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups(files, &schema, state.config().target_partitions(), &origin))
-            .with_statistics(scan_statistics(files, &self.view, &self.schema))
+            .with_statistics(statistics)
             .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory)))
             .with_limit(limit)
             .build();
         // No order is declared: a table's sort order is an aim of its writer, and a view does not say of each file whether it was reached.
         Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+impl LakeTableProvider {
+    /// The rows that can satisfy all `filters`, where these name keys and the key index knows where their rows are in this view.
+    fn found(&self, filters: &[Expr]) -> Option<FoundRows> {
+        let lookup = self.view.lookup.as_ref()?;
+        lookup.find(&pinned(filters, &self.schema, lookup.key_ids())?)
+    }
+
+    /// Reads these rows and no others.
+    fn rows(
+        &self,
+        state: &dyn Session,
+        projection: &Arc<[usize]>,
+        schema: SchemaRef,
+        found: FoundRows,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        let unknown = || DataFusionError::Internal(format!("the key index of {} names rows that its view does not have", self.view.table));
+        let file = |(at, rows)| Some(ChosenFile { file: self.view.files.get(at).cloned()?, rows: Some(rows) });
+        let files: Vec<ChosenFile> = found.files.into_iter().map(file).collect::<Option<_>>().ok_or_else(unknown)?;
+        if !files.is_empty() {
+            plans.push(self.file_scan(state, &files, self.statistics_of(&files), projection, None)?);
+        }
+        let mut hot = Vec::new();
+        for (at, rows) in &found.hot {
+            let batch = &self.view.hot.get(*at).ok_or_else(unknown)?.rows;
+            hot.extend(rows.iter().map(|row| HotBatch { rows: batch.slice(row as usize, 1), deleted: None }));
+        }
+        if !hot.is_empty() {
+            plans.push(Arc::new(HotExec::new(hot.into(), Arc::clone(projection), Arc::clone(&schema), 1).of_keys()));
+        }
+        together(plans, schema)
+    }
+
+    /// The statistics of some rows of `files`. Bounds that nobody needs to choose among few rows are left out.
+    fn statistics_of(&self, files: &[ChosenFile]) -> Statistics {
+        let rows: u64 = files.iter().map(|f| f.rows.as_ref().map_or_else(|| live_rows(&f.file), |rows| rows.len())).sum();
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));
+        statistics
+    }
+}
+
+/// All rows of all plans.
+fn together(mut plans: Vec<Arc<dyn ExecutionPlan>>, schema: SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+    match plans.len() {
+        0 => Ok(Arc::new(EmptyExec::new(schema))),
+        1 => Ok(plans.remove(0)),
+        _ => UnionExec::try_new(plans),
     }
 }
 
@@ -116,13 +183,18 @@ impl TableProvider for LakeTableProvider {
         let schema = Arc::new(self.schema.project(&projection)?);
         // Filters are applied above the scan, so a limit beside them says nothing of how many rows to read.
         let limit = limit.filter(|_| filters.is_empty());
+        if let Some(found) = self.found(filters) {
+            return self.rows(state, &projection, schema, found);
+        }
         let mut files = self.files(state, filters)?;
         if let Some(limit) = limit {
             files = enough(files, limit);
         }
         let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         if !files.is_empty() {
-            plans.push(self.file_scan(state, &files, &projection, limit)?);
+            let statistics = scan_statistics(&files, &self.view, &self.schema);
+            let files: Vec<ChosenFile> = files.into_iter().map(ChosenFile::from).collect();
+            plans.push(self.file_scan(state, &files, statistics, &projection, limit)?);
         }
         if self.view.hot_rows() > 0 {
             let partitions = state.config().target_partitions();
@@ -132,11 +204,7 @@ impl TableProvider for LakeTableProvider {
                 None => Arc::new(hot),
             });
         }
-        match plans.len() {
-            0 => Ok(Arc::new(EmptyExec::new(schema))),
-            1 => Ok(plans.remove(0)),
-            _ => UnionExec::try_new(plans),
-        }
+        together(plans, schema)
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -235,6 +235,7 @@ impl Compared {
             snapshot_id: Some(point.id),
             files: files.into(),
             hot: Arc::default(),
+            lookup: None,
         };
         let own: Vec<usize> = projection.iter().copied().filter(|i| *i < self.columns.fields().len()).collect();
         let provider = LakeTableProvider::new(Arc::new(view), self.store.clone());

@@ -92,16 +92,17 @@ fn find(app: &App, layer: &str, name: &str) -> Result<(Arc<TableView>, TableInfo
 }
 
 fn summary(app: &App, view: &TableView, errors: &BTreeMap<LakeTable, String>) -> api::TableSummary {
-    let info = app.lake.info(&view.table);
+    // Not the table's info: that copies every snapshot, and a lake has thousands of tables.
+    let state = app.lake.tables().state(&view.table);
     api::TableSummary {
         layer: view.table.layer.as_str().to_owned(),
         name: view.table.name.clone(),
-        writer: info.as_ref().and_then(|i| i.writer.clone()),
+        writer: state.as_ref().and_then(|s| s.writer()).map(str::to_owned),
         rows: view.live_rows(),
         bytes: view.files.iter().map(|f| f.bytes).sum(),
         files: view.files.len() as u64,
         hot_rows: view.hot_rows(),
-        last_commit_us: info.map(|i| i.updated_us),
+        last_commit_us: state.map(|s| s.updated_us()),
         error: errors.get(&view.table).cloned(),
     }
 }
@@ -138,7 +139,7 @@ fn lineage(app: &App, table: &LakeTable) -> (Vec<String>, Vec<String>) {
     match &table.layer {
         Layer::Bronze => {
             upstream.extend(source_of(app, &table.name));
-            if app.lake.info(&silver).is_some() {
+            if app.lake.tables().state(&silver).is_some() {
                 downstream.push(silver.to_string());
             }
         }

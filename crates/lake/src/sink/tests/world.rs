@@ -1,6 +1,9 @@
 //! A lake on a disk of its own, a sink into it, and eyes that read what queries would.
 
-use super::upstream::{Row, Upstream};
+use super::{
+    lookups::{self, Asked},
+    upstream::{Row, Upstream},
+};
 use crate::{
     Lake, LakeSink, LakeView, SinkSettings, Store, TableView, field_id,
     index::IndexSettings,
@@ -29,6 +32,8 @@ pub struct World {
     pub sink: LakeSink,
     /// A commit that began and has not ended.
     pub ticket: Option<(CommitTicket, usize)>,
+    /// What was asked of the key indexes.
+    pub asked: Asked,
 }
 
 impl World {
@@ -43,7 +48,7 @@ impl World {
         settings.index = IndexSettings { hot_entries_max: 12, fan_in: 2 };
         let (lake, catalog) = open(&dir, &clock).await;
         let sink = lake.sink(SOURCE, settings.clone());
-        Self { dir, clock, lake, catalog, settings, sink, ticket: None }
+        Self { dir, clock, lake, catalog, settings, sink, ticket: None, asked: Asked::default() }
     }
 
     /// Opens the sink, announces the tables, and says how many transactions are durable.
@@ -64,11 +69,11 @@ impl World {
 
     /// The process is gone; what is on disk stays.
     pub async fn restart_process(self, upstream: &Upstream) -> (Self, usize) {
-        let Self { dir, clock, lake, catalog, settings, sink, ticket } = self;
+        let Self { dir, clock, lake, catalog, settings, sink, ticket, asked } = self;
         drop((sink, ticket, lake, catalog));
         let (lake, catalog) = open(&dir, &clock).await;
         let sink = lake.sink(SOURCE, settings.clone());
-        let mut world = Self { dir, clock, lake, catalog, settings, sink, ticket: None };
+        let mut world = Self { dir, clock, lake, catalog, settings, sink, ticket: None, asked };
         let durable = world.start(upstream).await;
         (world, durable)
     }
@@ -85,6 +90,7 @@ impl World {
     pub async fn check_view(&self, upstream: &Upstream) -> usize {
         let view = self.lake.view();
         let n = view.sources.get(SOURCE).map_or(0, |cursor| cursor.position.pos as usize);
+        lookups::check(self.lake.warehouse(), &view, &self.asked).await;
         self.check_tables(upstream, n, |table| view.tables.get(table).cloned()).await;
         n
     }
