@@ -1,5 +1,5 @@
 use super::secret::Secret;
-use medallion::UpkeepSettings;
+use medallion::{CrawlerSettings, UpkeepSettings};
 use serde_json::Value as Json;
 use source_simulator::SimulatorConfig;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -16,6 +16,8 @@ pub struct Config {
     pub upkeep: UpkeepSettings,
     /// Systems to follow, in the file's order.
     pub sources: Vec<Source>,
+    /// What looks for tables among files, in the file's order.
+    pub crawlers: Vec<CrawlerSettings>,
     /// Plugins, in the file's order.
     pub transforms: Vec<Transform>,
     /// The folder of the models, if there is one.
@@ -78,6 +80,10 @@ pub struct Server {
     pub query_price_per_tb: f64,
     /// Queries that run at once.
     pub queries_running_max: usize,
+    /// Where SQL may read files, beside what was uploaded: absolute folders and URLs of buckets.
+    pub files: Vec<String>,
+    /// Bytes of the largest file that may be uploaded.
+    pub upload_bytes_max: u64,
     /// Host names under which browsers may reach the server, besides `localhost` and addresses.
     pub hosts: Vec<String>,
     /// The Iceberg REST catalog.

@@ -6,6 +6,7 @@
 
 mod check;
 mod checked;
+mod files;
 mod interpolate;
 mod problem;
 mod secret;
