@@ -6,6 +6,7 @@ mod encode;
 mod engine;
 mod errors;
 mod explain;
+mod files;
 mod joins;
 mod pgwire;
 mod provider;

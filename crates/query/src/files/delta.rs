@@ -13,7 +13,7 @@ use crate::{Error, Kind};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::{common::ScalarValue, execution::runtime_env::RuntimeEnv};
 use formats::delta::{Entry, Log, Snapshot, plan};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::sync::Arc;
@@ -104,13 +104,14 @@ async fn snapshot(routes: &Routes, root: &Path, shown: &str) -> Result<Snapshot,
     let entries: Vec<Entry> = listed.objects.iter().filter_map(|o| Entry::of(o.location.filename()?)).collect();
     let entries = plan(&entries).map_err(|e| broken(shown, e))?;
     let fetch = |entry: Entry| {
-        let path = below(&folder, &entry.name());
+        let (path, routes) = (below(&folder, &entry.name()), routes.clone());
         async move {
             let bytes = routes.get(&path).await?.bytes().await?;
             Ok::<_, object_store::Error>((entry, bytes))
         }
+        .boxed()
     };
-    let fetches: Vec<_> = entries.into_iter().map(fetch).collect();
+    let fetches: Vec<BoxFuture<'static, _>> = entries.into_iter().map(fetch).collect();
     let mut fetched = futures::stream::iter(fetches).buffered(TOGETHER);
     let mut log = Log::default();
     while let Some((entry, bytes)) = fetched.try_next().await.map_err(failed)? {
@@ -130,7 +131,6 @@ async fn snapshot(routes: &Routes, root: &Path, shown: &str) -> Result<Snapshot,
             }
         }
     }
-    drop(fetched);
     log.snapshot().map_err(|e| broken(shown, e))
 }
 

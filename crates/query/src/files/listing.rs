@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{Error, Kind};
 use formats::paths::{self, Level};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
 /// Files of one table.
@@ -143,8 +143,14 @@ async fn matching(routes: &Routes, located: &Located) -> object_store::Result<(P
             let parts: Vec<String> = meta.location.parts().skip(depth).map(|p| p.as_ref().to_owned()).collect();
             paths::matches(rest, &parts.iter().map(String::as_str).collect::<Vec<_>>()) && is_open(&root, &meta.location)
         };
-        let listed = routes.list(Some(&root)).try_filter(|meta| futures::future::ready(wanted(meta)));
-        return Ok((root.clone(), listed.take(FILES_MAX + 1).try_collect().await?));
+        let mut listed = routes.list(Some(&root));
+        let mut files = Vec::new();
+        while let Some(meta) = listed.try_next().await? {
+            if wanted(&meta) && files.len() <= FILES_MAX {
+                files.push(meta);
+            }
+        }
+        return Ok((root, files));
     }
     // Level by level, so that no folder is listed that can't hold a match.
     let mut folders = vec![root.clone()];
@@ -162,8 +168,12 @@ async fn matching(routes: &Routes, located: &Located) -> object_store::Result<(P
             }
         };
         let mut next = Vec::new();
-        let listings = folders.iter().map(|folder| routes.list_with_delimiter(Some(folder)));
-        let mut listings = futures::stream::iter(listings).buffered(8);
+        let listing = |folder: Path| {
+            let routes = routes.clone();
+            async move { routes.list_with_delimiter(Some(&folder)).await }.boxed()
+        };
+        let waiting: Vec<BoxFuture<'static, _>> = folders.into_iter().map(listing).collect();
+        let mut listings = futures::stream::iter(waiting).buffered(8);
         while let Some(listed) = listings.try_next().await? {
             if last {
                 files.extend(listed.objects.into_iter().filter(|meta| fits(&meta.location)));
@@ -174,7 +184,6 @@ async fn matching(routes: &Routes, located: &Located) -> object_store::Result<(P
                 return Ok((root, files));
             }
         }
-        drop(listings);
         folders = next;
     }
     Ok((root, files))

@@ -19,7 +19,7 @@ use formats::{
     json::{Documents, Pieces, Shape, infer, parse},
     paths, typed,
 };
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectMeta, path::Path};
 use std::sync::Arc;
 
@@ -212,14 +212,16 @@ impl Eye<'_> {
     async fn samples(&self, files: &[&ObjectMeta]) -> Result<Vec<(String, Sample)>, Error> {
         let share = self.options.sample_bytes / files.len().div_ceil(TOGETHER).max(1);
         let bytes = share.max(SAMPLE_BYTES_MIN).min(self.options.sample_bytes);
-        let one = |file: &ObjectMeta| {
-            let (file, shown) = (file.clone(), self.shown(file));
+        let one = |file: &&ObjectMeta| {
+            let (file, shown, routes) = (ObjectMeta::clone(file), self.shown(file), self.routes.clone());
+            let compression = compression_of(&file, self.options);
             async move {
-                let sample = sample(self.routes, &file, compression_of(&file, self.options), bytes, &shown).await?;
+                let sample = sample(&routes, &file, compression, bytes, &shown).await?;
                 Ok::<_, Error>((shown, sample))
             }
+            .boxed()
         };
-        let all: Vec<_> = files.iter().map(|file| one(file)).collect();
+        let all: Vec<BoxFuture<'static, _>> = files.iter().map(one).collect();
         futures::stream::iter(all).buffered(TOGETHER).try_collect().await
     }
 
@@ -325,11 +327,12 @@ impl Eye<'_> {
     }
 
     async fn parquet(&self, files: &[&ObjectMeta]) -> Result<Option<Seen>, Error> {
-        let one = |file: &ObjectMeta| {
-            let (file, shown) = (file.clone(), self.shown(file));
-            async move { footer(self.routes, &file, self.env, &shown).await.map(|(schema, _)| (shown, schema)) }
+        let one = |file: &&ObjectMeta| {
+            let (file, shown, routes) = (ObjectMeta::clone(file), self.shown(file), self.routes.clone());
+            let env = Arc::clone(self.env);
+            async move { footer(&routes, &file, &env, &shown).await.map(|(schema, _)| (shown, schema)) }.boxed()
         };
-        let all: Vec<_> = files.iter().map(|file| one(file)).collect();
+        let all: Vec<BoxFuture<'static, _>> = files.iter().map(one).collect();
         let schemas: Vec<(String, SchemaRef)> = futures::stream::iter(all).buffered(2 * TOGETHER).try_collect().await?;
         Ok(Some(Seen { schema: union(&schemas)?, reading: Reading::Parquet { finer_times: false }, each: schemas }))
     }

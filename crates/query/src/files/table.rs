@@ -157,7 +157,7 @@ impl FilesTable {
         let store = state.runtime_env().object_store(&url)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let kept: Vec<FieldRef> = self.spec.kept().into_iter().map(|i| Arc::clone(&self.spec.schema.fields()[i])).collect();
-        let table = TableSchema::new(Arc::new(Schema::new(kept)), self.spec.partitions.clone());
+        let table = TableSchema::builder(Arc::new(Schema::new(kept))).with_table_partition_cols(self.spec.partitions.clone()).build();
         let source = ParquetSource::new(table)
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
