@@ -8,6 +8,7 @@
 mod catalog;
 mod claim;
 mod commit;
+mod crawls;
 mod cursors;
 mod database;
 mod error;
@@ -26,6 +27,7 @@ mod views;
 pub use catalog::{Catalog, Snapshot};
 pub use claim::Claim;
 pub use commit::{Commit, CursorSwap, PointerSwap};
+pub use crawls::{CrawlRecord, CrawledRecord, DriftRecord};
 pub use cursors::StoredCursor;
 pub use error::{Error, Kind, Moved};
 pub use model_runs::{ModelRun, RunEnd, RunState};

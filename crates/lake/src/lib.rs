@@ -22,6 +22,7 @@ pub use lake::{Committed, Lake, LakeSettings, LakeStats};
 pub use objects::{ObjectTransaction, SQL_WRITER};
 pub use outside::{
     CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
+    read_elsewhere,
 };
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
 pub use sink::{FoundRows, KeyLookup, LakeSink, SinkCounters, SinkSettings, TableCounters};

@@ -7,8 +7,8 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use catalog::Catalog;
 use lake::{Lake, RemoteSettings, Store};
-use medallion::{Models, ModelsSettings, Upkeep};
-use query::{Access, Engine, QuerySettings, Users, serve_flight, serve_pgwire};
+use medallion::{Crawlers, Models, ModelsSettings, Upkeep};
+use query::{Access, Engine, FilePlaces, QuerySettings, Users, serve_flight, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
 use server::{App, AppParts, IcebergClient, IcebergSettings};
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, time::Duration};
@@ -58,11 +58,14 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let warehouse = warehouse(&config).await.map_err(told)?;
     let lake = Lake::over(warehouse, catalog.clone(), clock.clone()).await.map_err(told)?;
     let engine = engine(&config, &lake, &clock)?;
+    engine.set_file_places(file_places(&config, &lake).await?);
     let (fleet, pipelines, transforms) = Fleet::new(&config, &lake, &catalog, &clock).await?;
     let tasks = Tasks::new(stop.clone());
     crate::memory::give_back(&tasks, clock.clone());
     let models = models(&config, &lake, &engine, &catalog, &clock, &tasks).await?;
     let upkeep = Upkeep::start(config.upkeep.clone(), lake.clone(), catalog.clone(), clock.clone(), &tasks);
+    let crawlers = Crawlers::start(config.crawlers.clone(), engine.clone(), catalog.clone(), clock.clone(), &tasks);
+    let crawlers = crawlers.await.map_err(told)?;
     save_first_queries(&catalog, &options).await?;
 
     let app = App::new(AppParts {
@@ -73,6 +76,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
         transforms,
         models,
         upkeep,
+        crawlers,
+        uploads_bytes_max: config.server.upload_bytes_max,
         clock,
         about: about(&config, &options),
         started_us,
@@ -155,6 +160,21 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
         ..QuerySettings::default()
     };
     Engine::new(std::sync::Arc::new(lake.clone()), lake.store(), settings, clock.clone()).map_err(told)
+}
+
+/// Where SQL may read files: what was uploaded, and what the configuration names.
+async fn file_places(config: &Config, lake: &Lake) -> Result<FilePlaces> {
+    let options = lake_settings(config).options;
+    let mut places = FilePlaces::new();
+    places.add_uploads(lake.warehouse());
+    for place in &config.server.files {
+        if place.contains("://") {
+            places.add_bucket(place, lake::Store::open(place, &options).await.map_err(told)?);
+        } else {
+            places.add_directory(std::path::Path::new(place)).await.map_err(told)?;
+        }
+    }
+    Ok(places)
 }
 
 async fn models(

@@ -181,7 +181,7 @@ fn translate(error: &DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(text) => memory(text),
         DataFusionError::ArrowError(inner, _) => arrow(inner),
         DataFusionError::ParquetError(inner) => parquet(inner),
-        DataFusionError::ObjectStore(inner) => Error::new(Kind::Storage, format!("a file of the lake can't be read: {inner}")),
+        DataFusionError::ObjectStore(inner) => Error::new(Kind::Storage, format!("a data file can't be read: {inner}")),
         DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
             Error::new(Kind::Storage, "the disk for spilled data is full")
         }
@@ -313,10 +313,10 @@ fn arrow(error: &::arrow::error::ArrowError) -> Error {
 fn parquet(error: &::parquet::errors::ParquetError) -> Error {
     match error {
         ::parquet::errors::ParquetError::External(inner) => match inner.downcast_ref::<object_store::Error>() {
-            Some(store) => Error::new(Kind::Storage, format!("a file of the lake can't be read: {store}")),
+            Some(store) => Error::new(Kind::Storage, format!("a data file can't be read: {store}")),
             None => external(inner.as_ref()),
         },
-        other => Error::new(Kind::Storage, format!("a file of the lake can't be read: {other}")),
+        other => Error::new(Kind::Storage, format!("a data file can't be read: {other}")),
     }
 }
 

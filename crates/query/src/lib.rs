@@ -9,6 +9,7 @@ mod encode;
 mod engine;
 mod error;
 mod explain;
+mod files;
 mod flight;
 mod join_order;
 mod pg_catalog;
@@ -25,7 +26,8 @@ pub use engine::{
     SchemaTable, SchemaTree, ViewSource, cost_usd,
 };
 pub use error::{Error, Kind};
+pub use files::{CrawledTable, FilePlaces, Format as FileFormat, FoundTable};
 pub use flight::serve_flight;
 pub use pgwire::{Access, serve_pgwire};
 pub use sql_types::sql_type_name;
-pub use system::{SystemTable, from_rows, pipelines, snapshots, upkeep};
+pub use system::{SystemTable, crawlers, drift, from_rows, pipelines, snapshots, upkeep};

@@ -1,7 +1,7 @@
 use crate::{IcebergSettings, routes};
 use catalog::Catalog;
 use lake::Lake;
-use medallion::{Models, Upkeep};
+use medallion::{Crawlers, Models, Upkeep};
 use model::LakeTable;
 use pipeline::Handle;
 use query::Engine;
@@ -32,6 +32,10 @@ pub struct AppParts {
     pub models: Models,
     /// What keeps tables in shape.
     pub upkeep: Upkeep,
+    /// What finds tables among files of others.
+    pub crawlers: Crawlers,
+    /// Bytes of the largest file that may be uploaded.
+    pub uploads_bytes_max: u64,
     /// Time.
     pub clock: SharedClock,
     /// What `GET /api/v1/about` answers.
@@ -75,6 +79,12 @@ impl App {
         self.engine.register_system_table(query::pipelines(move || routes::pipelines::wire_all(&handles)));
         let upkeep = self.upkeep.clone();
         self.engine.register_system_table(query::upkeep(move || upkeep.recent().iter().map(routes::upkeep::wire).collect()));
+        let crawlers = self.crawlers.clone();
+        let all = move || crawlers.all().into_iter().map(|c| routes::crawlers::crawler(c, Vec::new())).collect();
+        self.engine.register_system_table(query::crawlers(all));
+        let crawlers = self.crawlers.clone();
+        self.engine
+            .register_system_table(query::drift(move || crawlers.recent_drift().iter().map(routes::crawlers::drift).collect()));
         let lake = self.lake.clone();
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();

@@ -18,7 +18,9 @@ pub use iceberg::{IcebergClient, IcebergSettings};
 pub use openapi::openapi_json;
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{delete, get, post, put},
 };
 use guard::AllowedHosts;
@@ -36,7 +38,9 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> 
 }
 
 fn router(app: App) -> Router {
-    use routes::{about, events, health, models, overview, pipelines, queries, saved, sql, tables, transforms, upkeep};
+    use routes::{
+        about, crawlers, events, health, models, overview, pipelines, queries, saved, sql, tables, transforms, upkeep, uploads,
+    };
     let hosts = AllowedHosts(Arc::from(app.hosts.clone()));
     Router::new()
         .route("/healthz", get(health::healthz))
@@ -58,6 +62,12 @@ fn router(app: App) -> Router {
         .route("/api/v1/tables/{layer}/{name}/files", get(tables::files))
         .route("/api/v1/tables/{layer}/{name}/upkeep", get(upkeep::of_table))
         .route("/api/v1/upkeep", get(upkeep::get).post(upkeep::run))
+        .route("/api/v1/crawlers", get(crawlers::list))
+        .route("/api/v1/crawlers/{name}", get(crawlers::get))
+        .route("/api/v1/crawlers/{name}/run", post(crawlers::run))
+        // Uploads are as large as the setting says, and are never held in memory.
+        .route("/api/v1/uploads", get(uploads::list).post(uploads::add).layer(DefaultBodyLimit::disable()))
+        .route("/api/v1/uploads/{name}", delete(uploads::remove))
         .route("/api/v1/transforms", get(transforms::list))
         .route("/api/v1/dead-letters", get(transforms::dead_letters))
         .route("/api/v1/models", get(models::list))

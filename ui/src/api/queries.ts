@@ -2,6 +2,7 @@ import { queryOptions } from '@tanstack/react-query';
 import { call, json } from './client';
 import type {
   About,
+  Crawler,
   DeadLetter,
   Model,
   ModelRun,
@@ -19,6 +20,7 @@ import type {
   Upkeep,
   UpkeepAnswer,
   UpkeepRun,
+  Upload,
 } from './types';
 
 /** Every resource of the API: its cache key, its path and how often it is asked again. Live ones are fed by server-sent events instead. */
@@ -109,6 +111,17 @@ export const modelRuns = (name: string) =>
     refetchInterval: BRISK,
   });
 
+export const crawlers = queryOptions({
+  queryKey: ['crawlers'],
+  queryFn: ({ signal }) => json<Crawler[]>('/crawlers', { signal }),
+  refetchInterval: BRISK,
+});
+export const uploads = queryOptions({
+  queryKey: ['uploads'],
+  queryFn: ({ signal }) => json<Upload[]>('/uploads', { signal }),
+  refetchInterval: 30_000,
+});
+
 export const schema = queryOptions({
   queryKey: ['schema'],
   queryFn: ({ signal }) => json<SchemaTree>('/schema', { signal }),
@@ -134,6 +147,8 @@ export const actions = {
   resync: (name: string) => json<void>(`/pipelines/${enc(name)}/resync`, { method: 'POST' }),
   runModel: (name: string) => json<void>(`/models/${enc(name)}/run`, { method: 'POST' }),
   upkeep: (table: string) => json<UpkeepAnswer>('/upkeep', { method: 'POST', body: { table, steps: [], wait: false } }),
+  crawl: (name: string) => json<Crawler>(`/crawlers/${enc(name)}/run`, { method: 'POST', body: { wait: false } }),
+  deleteUpload: (name: string) => json<void>(`/uploads/${enc(name)}`, { method: 'DELETE' }),
   cancelQuery: (id: string) => call(`/queries/${enc(id)}`, { method: 'DELETE' }),
   saveQuery: (query: Pick<SavedQuery, 'name' | 'query'>) =>
     json<SavedQuery>('/saved-queries', { method: 'POST', body: { ...query, id: '', updated_us: 0 } }),

@@ -42,5 +42,9 @@ export type TableFile = Schemas['TableFile'];
 export type Upkeep = Schemas['Upkeep'];
 export type UpkeepAnswer = Schemas['UpkeepAnswer'];
 export type UpkeepRun = Schemas['UpkeepRun'];
+export type Upload = Schemas['Upload'];
+export type Crawler = Schemas['Crawler'];
+export type CrawledTable = Schemas['CrawledTable'];
+export type Drift = Schemas['Drift'];
 /** A saved query as the server gives it: the id may only be missing in a `POST`. */
 export type SavedQuery = Required<Schemas['SavedQuery']>;

@@ -1,6 +1,7 @@
 import {
   IconCube,
   IconFilterCode,
+  IconFolderSearch,
   IconHome,
   IconInfoCircle,
   IconRoute,
@@ -52,6 +53,14 @@ export const PAGES: PageEntry[] = [
     words: 'bronze silver gold schema snapshots files',
   },
   { path: '/tables/$layer/$name', title: 'Table', skeleton: 'detail', load: () => import('@/pages/tables/TableDetail') },
+  {
+    path: '/crawlers',
+    title: 'Crawlers',
+    skeleton: 'list',
+    load: () => import('@/pages/crawlers/Crawlers'),
+    nav: { group: 'Data', icon: IconFolderSearch },
+    words: 'files folders buckets csv json parquet avro delta iceberg drift sources',
+  },
   {
     path: '/pipelines',
     title: 'Pipelines',

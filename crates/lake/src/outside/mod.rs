@@ -4,6 +4,7 @@
 //! lakebox's own reader would before it is made visible, so that no outside engine can leave a table that lakebox can't read.
 
 mod apply;
+mod elsewhere;
 mod guard;
 mod namespaces;
 pub(crate) mod purge;
@@ -15,6 +16,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub use elsewhere::read_elsewhere;
 pub use namespaces::{NamespaceInfo, PropertyChange};
 pub use request::{CommitTable, CommitView, CreateTable, CreateView};
 pub use tables::LoadedTable;

@@ -18,6 +18,23 @@ pub(super) fn check(store: &Store, table: &LakeTable, metadata: &TableMetadata) 
             .with_hint("Leave the property `format-version` out, or set it to 2."));
     }
     location(store, table, metadata.location())?;
+    columns(table, metadata)
+}
+
+/// As [`check`], for a table outside of the warehouse: wherever it is, lakebox only reads it.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_contents(table: &LakeTable, metadata: &TableMetadata) -> Result<(), Error> {
+    if metadata.format_version() > FormatVersion::V2 {
+        let message =
+            format!("the table has Iceberg format version {}, and lakebox reads 1 and 2", metadata.format_version() as u8);
+        return Err(Error::new(Kind::Invalid, message));
+    }
+    columns(table, metadata)
+}
+
+fn columns(table: &LakeTable, metadata: &TableMetadata) -> Result<(), Error> {
     let typed = schema::to_arrow(metadata.current_schema());
     typed.map_err(|e| e.with_table(table).with_hint("Use another type for the column, for example text."))?;
     inner_names(table, metadata)

@@ -30,14 +30,15 @@ pub(super) fn check(root: &Node, folder: &Path, report: &mut Report) -> Option<C
     check.slots(&sources);
     check.unused_transforms();
     let models = check.models();
+    let crawlers = check.crawlers(&server.files);
     let upkeep = super::upkeep::check(root, report);
-    Some(Config { lake, server, upkeep, sources, transforms, models })
+    Some(Config { lake, server, upkeep, sources, crawlers, transforms, models })
 }
 
-struct Check<'a> {
-    root: &'a Node,
-    folder: &'a Path,
-    report: &'a mut Report,
+pub(super) struct Check<'a> {
+    pub(super) root: &'a Node,
+    pub(super) folder: &'a Path,
+    pub(super) report: &'a mut Report,
 }
 
 /// What is sound of a part of the file as its written form; `None` where it is absent or broken as a whole.
@@ -46,17 +47,17 @@ pub(super) fn read<T: DeserializeOwned>(node: Option<&Node>) -> Option<T> {
 }
 
 impl Check<'_> {
-    fn wrong(&mut self, place: Place, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn wrong(&mut self, place: Place, message: impl Into<String>, hint: impl Into<String>) {
         self.report.push(Problem::error(place, message).hint(hint));
     }
 
     /// The place of a value; where it is absent, of what should hold it.
-    fn place(&self, path: &[&str]) -> Place {
+    pub(super) fn place(&self, path: &[&str]) -> Place {
         let found = (0..=path.len()).rev().find_map(|n| self.root.find(&path[..n]));
         found.map_or(Place { line: 1, column: 1 }, |n| n.place)
     }
 
-    fn absolute(&self, path: &str) -> PathBuf {
+    pub(super) fn absolute(&self, path: &str) -> PathBuf {
         let path = Path::new(path);
         let path = path.strip_prefix("./").unwrap_or(path);
         self.folder.join(path)
@@ -178,6 +179,8 @@ impl Check<'_> {
             queries_running_max: written.queries_max.unwrap_or(8) as usize,
             queue_wait: written.queue_wait.map_or(Duration::from_secs(120), |Time(t)| t),
             query_light_bytes_max: written.query_light.map_or(64 << 20, |Size(b)| b),
+            files: self.files(&written.files),
+            upload_bytes_max: written.upload_max.map_or(2 << 30, |Size(b)| b),
             hosts: written.hosts,
         };
         self.ports(&server);
@@ -300,7 +303,7 @@ impl Check<'_> {
         }
     }
 
-    fn name(&mut self, what: &str, name: &str, place: Place) {
+    pub(super) fn name(&mut self, what: &str, name: &str, place: Place) {
         if !model::is_plain_name(name) {
             let hint = "Start with a letter; use lower-case letters, digits and _, at most 63 of them.";
             self.wrong(place, format!("a {what} can't be named `{name}`"), hint);

@@ -1,6 +1,6 @@
 use super::secret::Secret;
 use lake::RemoteSettings;
-use medallion::UpkeepSettings;
+use medallion::{CrawlerSettings, UpkeepSettings};
 use serde_json::Value as Json;
 use source_simulator::SimulatorConfig;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -17,6 +17,8 @@ pub struct Config {
     pub upkeep: UpkeepSettings,
     /// Systems to follow, in the file's order.
     pub sources: Vec<Source>,
+    /// What looks for tables among files, in the file's order.
+    pub crawlers: Vec<CrawlerSettings>,
     /// Plugins, in the file's order.
     pub transforms: Vec<Transform>,
     /// The folder of the models, if there is one.
@@ -85,6 +87,10 @@ pub struct Server {
     pub queue_wait: Duration,
     /// Bytes that a light query reads at most.
     pub query_light_bytes_max: u64,
+    /// Where SQL may read files, beside what was uploaded: absolute folders and URLs of buckets.
+    pub files: Vec<String>,
+    /// Bytes of the largest file that may be uploaded.
+    pub upload_bytes_max: u64,
     /// Host names under which browsers may reach the server, besides `localhost` and addresses.
     pub hosts: Vec<String>,
     /// The Iceberg REST catalog.

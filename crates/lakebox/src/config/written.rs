@@ -23,6 +23,8 @@ struct Root {
     upkeep: Option<Upkeep>,
     /// Systems to follow, by a name of your choice. The name becomes part of table names: `silver.<source>_<table>`.
     sources: Option<BTreeMap<String, sources::Entry>>,
+    /// What looks for tables among files, by a name of your choice. The name becomes the schema of the tables: `<crawler>.<table>`.
+    crawlers: Option<BTreeMap<String, Crawler>>,
     /// WebAssembly plugins that change rows on their way, by a name of your choice.
     transforms: Option<BTreeMap<String, Transform>>,
     /// The folder of the SQL models that make the gold tables. Default: `./models`, where it exists.
@@ -123,6 +125,12 @@ pub(super) struct Server {
     pub(super) queue_wait: Option<Time>,
     /// Queries that read at most so much, by their plan, are light: heavier ones leave a quarter of the places to them. Default: 64MiB.
     pub(super) query_light: Option<Size>,
+    /// Folders and prefixes of buckets whose files SQL may read, beside what was uploaded: `/data`, `s3://bucket/prefix`. Whoever may query
+    /// may read all of them. Buckets are asked with `lake.options`.
+    #[serde(default)]
+    pub(super) files: Vec<String>,
+    /// The largest file that may be uploaded. Default: 2GiB.
+    pub(super) upload_max: Option<Size>,
     /// Host names under which clients may reach the HTTP port, besides `localhost` and addresses. Others are refused.
     #[serde(default)]
     pub(super) hosts: Vec<String>,
@@ -292,6 +300,33 @@ pub(super) struct Simulator {
     pub(super) tick: Option<Time>,
     /// Falls silent after this many transactions.
     pub(super) stop_after: Option<u64>,
+}
+
+/// What looks for tables among files.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Crawler {
+    /// The folder or the bucket's prefix below which it looks, one of `server.files` or inside of one.
+    #[schemars(required)]
+    pub(super) url: Option<String>,
+    /// The one format that it takes. Default: all, and Delta and Iceberg tables as well.
+    pub(super) format: Option<CrawlFormat>,
+    /// From the end of one crawl to the beginning of the next. Default: 10m.
+    pub(super) every: Option<Time>,
+}
+
+/// A format of files.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CrawlFormat {
+    /// Text between delimiters.
+    Csv,
+    /// JSON documents.
+    Json,
+    /// Apache Parquet.
+    Parquet,
+    /// Apache Avro.
+    Avro,
 }
 
 /// A WebAssembly plugin.

@@ -5,7 +5,7 @@ use super::{
     session::{Base, CATALOG, SEARCH_PATH},
 };
 use crate::{
-    Error, Kind,
+    Error, Kind, files,
     pg_catalog::{InformationSchema, PgCatalog, PgSchema, users_schemas},
     provider::LakeTableProvider,
     system::SystemTables,
@@ -78,7 +78,8 @@ impl LakeCatalogs {
     pub(super) fn table_names(&self) -> Vec<String> {
         let system = self.lakebox.system.names().into_iter().map(|name| format!("{SYSTEM}.{name}"));
         let view = &self.lakebox.view;
-        view.tables.keys().chain(view.views.keys()).map(ToString::to_string).chain(system).collect()
+        let crawled = self.lakebox.base.files().crawled.all().into_iter().map(|(schema, name, _)| format!("{schema}.{name}"));
+        view.tables.keys().chain(view.views.keys()).map(ToString::to_string).chain(crawled).chain(system).collect()
     }
 }
 
@@ -100,7 +101,10 @@ impl CatalogProvider for LakeCatalog {
     // `pg_catalog` answers to its name but is not listed, so that SHOW TABLES shows the lake.
     fn schema_names(&self) -> Vec<String> {
         let layers = Layer::ALL.iter().map(|l| l.as_str().to_owned());
-        layers.chain(users_schemas(&self.view)).chain([SYSTEM.to_owned()]).collect()
+        let mut names: Vec<String> = layers.chain(users_schemas(&self.view)).collect();
+        names.extend(self.base.files().crawled.schemas().into_iter().filter(|s| !names.contains(s)).collect::<Vec<_>>());
+        names.push(SYSTEM.to_owned());
+        names
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
@@ -113,6 +117,7 @@ impl CatalogProvider for LakeCatalog {
                 let (catalog, view) = (Arc::clone(&self.postgres), Arc::clone(&self.view));
                 return Some(Arc::new(InformationSchema { catalog, view, engine }));
             }
+            _ if self.base.files().crawled.names(name).is_some() => Layers::Crawled(name.to_owned()),
             _ => {
                 let layer: Layer = name.parse().ok()?;
                 if layer.is_users() && !users_schemas(&self.view).contains(name) {
@@ -131,6 +136,8 @@ enum Layers {
     /// Those of the search path, in its order.
     Path,
     System,
+    /// What a crawler found.
+    Crawled(String),
 }
 
 #[derive(Debug)]
@@ -150,7 +157,7 @@ impl LakeSchema {
         let layers: &[Layer] = match &self.layers {
             Layers::One(layer) => std::slice::from_ref(layer),
             Layers::Path => &self.catalog.path,
-            Layers::System => &[],
+            Layers::System | Layers::Crawled(_) => &[],
         };
         let view = &self.catalog.view;
         layers.iter().find_map(|layer| {
@@ -220,6 +227,7 @@ impl SchemaProvider for LakeSchema {
             }
             Layers::Path => Vec::new(),
             Layers::System => self.catalog.system.names(),
+            Layers::Crawled(schema) => self.catalog.base.files().crawled.names(schema).unwrap_or_default(),
         }
     }
 
@@ -228,6 +236,15 @@ impl SchemaProvider for LakeSchema {
             return self.catalog.system.provider(name, &self.catalog.view, &self.catalog.store);
         }
         let world = &self.catalog;
+        let external = |e: Error| DataFusionError::External(Box::new(e));
+        if let Layers::Crawled(schema) = &self.layers {
+            let Some(table) = world.base.files().crawled.get(schema, name) else { return Ok(None) };
+            return table.provider(&world.base.files().routes, &world.base.env()).await.map(Some).map_err(external);
+        }
+        if let (Layers::Path, Some(call)) = (&self.layers, files::called(name)) {
+            let files = files::provider(&call, &world.base.files().routes, &world.base.env()).await;
+            return files.map(Some).map_err(external);
+        }
         Ok(match self.find(name) {
             Some(Found::Table(view)) => Some(world.rows(view)),
             Some(Found::View(view)) => Some(world.planned(view).await?),
@@ -245,6 +262,7 @@ impl SchemaProvider for LakeSchema {
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
         Ok(match (&self.layers, self.find(name)) {
+            (Layers::Crawled(_), _) => self.table_exist(name).then_some(TableType::Base),
             (Layers::System, _) => self.table_exist(name).then_some(TableType::View),
             (_, Some(Found::Table(_))) => Some(TableType::Base),
             (_, Some(Found::View(_))) => Some(TableType::View),
@@ -253,10 +271,14 @@ impl SchemaProvider for LakeSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        match self.layers {
+        match &self.layers {
             Layers::System => self.catalog.system.names().iter().any(|n| n == name),
+            Layers::Crawled(schema) => self.catalog.base.files().crawled.get(schema, name).is_some(),
             Layers::Path => {
-                self.find(name).is_some() || self.asked(name).is_some() || self.catalog.postgres_schema().table_exist(name)
+                files::called(name).is_some()
+                    || self.find(name).is_some()
+                    || self.asked(name).is_some()
+                    || self.catalog.postgres_schema().table_exist(name)
             }
             Layers::One(_) => self.find(name).is_some() || self.asked(name).is_some(),
         }

@@ -315,6 +315,25 @@ impl Engine {
         self.inner.queries.cancel(id)
     }
 
+    /// Says where files may be read from. To be called once, before the first statement.
+    pub fn set_file_places(&self, places: crate::FilePlaces) {
+        self.inner.base.files().routes.set(places);
+    }
+
+    /// Finds the tables that files below a prefix make.
+    ///
+    /// # Errors
+    /// Where the prefix is not where files may be read, or can't be listed. What is wrong with one table is told of that table.
+    pub async fn crawl(&self, url: &str, format: Option<crate::FileFormat>) -> Result<Vec<crate::FoundTable>, Error> {
+        let (url, files, env) = (url.to_owned(), self.inner.base.files().clone(), self.inner.base.env());
+        self.on_threads(async move { crate::files::crawl(&url, format, &files.routes, &env).await }).await
+    }
+
+    /// Replaces the tables of a schema that crawlers keep.
+    pub fn set_crawled(&self, schema: &str, tables: std::collections::BTreeMap<String, crate::CrawledTable>) {
+        self.inner.base.files().crawled.set(schema, tables);
+    }
+
     /// Adds a table to the schema `system`, or replaces the one of that name.
     pub fn register_system_table(&self, table: Arc<dyn SystemTable>) {
         self.inner.system.register(table);
@@ -345,7 +364,9 @@ impl Engine {
         let mut functions: Vec<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).collect();
         functions.sort_unstable();
         functions.dedup();
-        SchemaTree { tables: lake.chain(views).chain(system).collect(), functions }
+        let crawled = self.inner.base.files().crawled.all();
+        let crawled = crawled.into_iter().map(|(schema, name, of)| SchemaTable { schema, name, columns: columns(&of) });
+        SchemaTree { tables: lake.chain(views).chain(crawled).chain(system).collect(), functions }
     }
 
     /// The engine's settings.

@@ -4,6 +4,7 @@ use super::{
 };
 use crate::{
     Error, Kind,
+    files::{self, Files},
     join_order::JoinOrder,
     pg_catalog::{self, PgCatalog},
     provider::ScanFilters,
@@ -59,6 +60,7 @@ pub(super) struct Base {
     system: Arc<SystemTables>,
     postgres: Arc<PgCatalog>,
     views: Arc<dyn ViewSource>,
+    files: Files,
 }
 
 /// One statement's world: one view of the lake, and memory of its own.
@@ -98,6 +100,8 @@ impl Base {
             .with_metadata_cache_limit(settings.metadata_cache_bytes_max)
             .build()?;
         env.register_object_store(url.as_ref(), store);
+        let files = Files::default();
+        env.register_object_store(files::store_url()?.as_ref(), Arc::new(files.routes.clone()));
 
         let state = SessionStateBuilder::new().with_config(config(settings)).with_runtime_env(Arc::new(env.clone()));
         let context = SessionContext::new_with_state(
@@ -117,7 +121,18 @@ impl Base {
             system,
             postgres,
             views,
+            files,
         })
+    }
+
+    /// Files that are read as tables.
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// What runs plans, beside the memory of a query.
+    pub(super) fn env(&self) -> Arc<RuntimeEnv> {
+        Arc::new(self.env.clone())
     }
 
     /// A session on `view`, in which names without a schema are looked for along `path`. `depth` counts the views above.
@@ -208,7 +223,16 @@ impl Session {
     pub(crate) fn task_context(&self) -> Arc<TaskContext> {
         let (id, config) = (self.state.session_id().to_owned(), self.state.config().clone());
         let env = Arc::clone(&self.env);
-        Arc::new(TaskContext::new(None, id, config, Default::default(), Default::default(), Default::default(), Default::default(), env))
+        Arc::new(TaskContext::new(
+            None,
+            id,
+            config,
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            env,
+        ))
     }
 
     /// Whether a table of this name exists.

@@ -1,4 +1,4 @@
-use crate::{Error, Kind, travel::rewrite};
+use crate::{Error, Kind, files, travel::rewrite};
 use datafusion::{
     execution::context::SQLOptions,
     logical_expr::LogicalPlan,
@@ -25,7 +25,8 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Error> {
 /// All statements in `sql`.
 pub(crate) fn parse_all(sql: &str) -> Result<Vec<Statement>, Error> {
     let sql = rewrite(sql)?;
-    let statements = DFParserBuilder::new(sql.as_ref()).with_dialect(&PostgreSqlDialect {}).build()?.parse_statements()?;
+    let mut statements = DFParserBuilder::new(sql.as_ref()).with_dialect(&PostgreSqlDialect {}).build()?.parse_statements()?;
+    statements.iter_mut().try_for_each(files::rewrite)?;
     Ok(statements.into())
 }
 

@@ -1,6 +1,7 @@
 //! What lakebox knows of itself, as tables of the schema `system`. Each table has the same shape: a name, a schema, and rows made when asked.
 
 mod columns;
+mod crawlers;
 mod dead_letters;
 mod files;
 mod pipelines;
@@ -9,6 +10,7 @@ mod snapshots;
 mod tables;
 mod upkeep;
 
+pub use crawlers::{crawlers, drift};
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;
 pub use upkeep::upkeep;

@@ -1,6 +1,7 @@
 //! One file for each resource of the API. Handlers convert by hand from what rooms hold to `api` types.
 
 pub(crate) mod about;
+pub(crate) mod crawlers;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod models;
@@ -12,3 +13,4 @@ pub(crate) mod sql;
 pub(crate) mod tables;
 pub(crate) mod transforms;
 pub(crate) mod upkeep;
+pub(crate) mod uploads;

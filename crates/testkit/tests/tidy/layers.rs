@@ -9,7 +9,7 @@ use std::{
 /// The layers from the ground up. A crate may depend on crates of lower layers only.
 const LAYERS: [&[&str]; 7] = [
     &["model", "runtime"],
-    &["pipeline", "catalog", "api"],
+    &["pipeline", "catalog", "api", "formats"],
     &["source-postgres", "source-simulator", "transform", "lake"],
     &["query"],
     &["medallion"],

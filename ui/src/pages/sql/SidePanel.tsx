@@ -13,8 +13,10 @@ import { TableBones } from '@/components/skeleton';
 import { Status } from '@/components/status';
 import * as format from '@/lib/format';
 import { quoted } from '@/lib/places';
+import { Files } from './Files';
+import { statementFor } from './use-upload';
 
-export const PANELS = ['schema', 'saved', 'history'] as const;
+export const PANELS = ['schema', 'files', 'saved', 'history'] as const;
 export type Panel = (typeof PANELS)[number];
 
 interface Props {
@@ -24,13 +26,16 @@ interface Props {
   onInsert: (text: string) => void;
   onOpen: (query: string) => void;
   onOpenSaved: (saved: SavedQuery) => void;
+  /** Uploads files. */
+  onFiles: (files: File[]) => void;
+  uploading: boolean;
 }
 
 /** What one can query, what was kept, what was asked before. */
-export function SidePanel({ panel, onPanel, onInsert, onOpen, onOpenSaved }: Props) {
+export function SidePanel({ panel, onPanel, onInsert, onOpen, onOpenSaved, onFiles, uploading }: Props) {
   const [filter, setFilter] = useState('');
   return (
-    <aside className="sql-side" aria-label="Schema, saved queries and history">
+    <aside className="sql-side" aria-label="Schema, files, saved queries and history">
       <header>
         <SegmentedControl
           fullWidth
@@ -39,9 +44,10 @@ export function SidePanel({ panel, onPanel, onInsert, onOpen, onOpenSaved }: Pro
           data={PANELS.map((value) => ({ value, label: format.sentence(value) }))}
           onChange={(next) => onPanel(next as Panel)}
         />
-        <FilterBox key={panel} width={232} label={{ schema: 'Filter tables and columns', saved: 'Filter saved queries', history: 'Filter history' }[panel]} value={filter} onChange={setFilter} />
+        <FilterBox key={panel} width={232} label={{ schema: 'Filter tables and columns', files: 'Filter files', saved: 'Filter saved queries', history: 'Filter history' }[panel]} value={filter} onChange={setFilter} />
       </header>
       {panel === 'schema' && <Schema filter={filter.toLowerCase()} onInsert={onInsert} />}
+      {panel === 'files' && <Files filter={filter.toLowerCase()} busy={uploading} onFiles={onFiles} onOpen={(upload) => onOpen(statementFor(upload))} />}
       {panel === 'saved' && <Saved filter={filter.toLowerCase()} onOpen={onOpenSaved} />}
       {panel === 'history' && <History filter={filter.toLowerCase()} onOpen={onOpen} />}
     </aside>

@@ -2,10 +2,11 @@ import './sql.css';
 import { useQuery } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { savedQueries, schema } from '@/api/queries';
-import type { SavedQuery } from '@/api/types';
+import type { SavedQuery, Upload } from '@/api/types';
 import { lineColumnOf, offsetOf } from '@/lib/statements';
 import { oneOf, text, useViewState } from '@/lib/view-state';
 import { Editor, type EditorHandle } from './Editor';
+import { DropHint, UploadProgress } from './Files';
 import { Results, type View } from './Results';
 import { SaveDialog } from './SaveDialog';
 import { PANELS, SidePanel } from './SidePanel';
@@ -16,6 +17,7 @@ import { useTabs } from './tabs';
 import { useEstimate } from './use-estimate';
 import { useRuns } from './use-runs';
 import { useSplit } from './use-split';
+import { statementFor, useDrop, useUpload } from './use-upload';
 
 const LIMITS = ['100000', '1000', '10000', '1000000'] as const;
 const NARROW = 720;
@@ -70,6 +72,20 @@ export default function SqlPage() {
     [run, tab],
   );
 
+  // A file that was uploaded is shown at once, in a tab of its own.
+  const showUpload = useCallback(
+    (upload: Upload) => {
+      const query = statementFor(upload);
+      const id = open({ title: upload.name, query });
+      show(id);
+      void run(id, query, 0);
+    },
+    [open, show, run],
+  );
+  const { sending, send, cancel: stopSending } = useUpload(showUpload);
+  const sendAll = useCallback((files: File[]) => void send(files), [send]);
+  const dropping = useDrop(sendAll);
+
   const mark = useMemo(() => {
     const problem = current?.state === 'failed' ? current.problem : undefined;
     if (!current || problem?.line == null) return undefined;
@@ -80,6 +96,7 @@ export default function SqlPage() {
   return (
     <div className="sql" data-side={side}>
       <h1 className="visually-hidden">SQL</h1>
+      {dropping && <DropHint />}
       {side && (
         <SidePanel
           panel={oneOf(search, 'panel', PANELS)}
@@ -87,6 +104,8 @@ export default function SqlPage() {
           onInsert={(name) => editor.current?.insert(name)}
           onOpen={(query) => show(open({ query }))}
           onOpenSaved={openSaved}
+          onFiles={sendAll}
+          uploading={sending !== undefined}
         />
       )}
       <div className="sql-main">
@@ -125,7 +144,10 @@ export default function SqlPage() {
           onCancel={() => cancel(tab.id)}
           onSave={() => setSaving(true)}
           onFormatted={(query) => change(tab.id, { query })}
+          onFiles={sendAll}
+          uploading={sending !== undefined}
         />
+        {sending && <UploadProgress sending={sending} onCancel={stopSending} />}
         <Results
           run={current}
           view={oneOf(search, 'view', ['rows', 'chart']) as View}

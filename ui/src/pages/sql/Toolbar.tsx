@@ -4,6 +4,7 @@ import { useRouter } from '@tanstack/react-router';
 import { failed, said } from '@/components/notify';
 import * as format from '@/lib/format';
 import type { SqlEstimate } from '@/api/types';
+import { UploadButton } from './Files';
 import type { Tab } from './tabs';
 
 interface Props {
@@ -18,10 +19,12 @@ interface Props {
   onCancel: () => void;
   onSave: () => void;
   onFormatted: (query: string) => void;
+  onFiles: (files: File[]) => void;
+  uploading: boolean;
 }
 
 /** What one does with the statement. */
-export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun, onCancel, onSave, onFormatted }: Props) {
+export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun, onCancel, onSave, onFormatted, onFiles, uploading }: Props) {
   const router = useRouter();
   const tidy = async () => {
     try {
@@ -55,6 +58,7 @@ export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun,
         </span>
       )}
       <span className="right" />
+      <UploadButton compact onFiles={onFiles} busy={uploading} />
       <Button leftSection={<IconDeviceFloppy size={14} />} disabled={empty} onClick={onSave}>
         Save
       </Button>
