@@ -7,7 +7,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use catalog::Catalog;
 use lake::{Lake, LakeSettings};
-use medallion::{Models, ModelsSettings, Upkeep};
+use medallion::{Advisor, Models, ModelsSettings, Upkeep};
 use query::{Access, Engine, QuerySettings, Users, serve_flight, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
 use server::{App, AppParts, IcebergClient, IcebergSettings};
@@ -62,6 +62,8 @@ async fn run(config: Config, options: Options) -> Result<()> {
     crate::memory::give_back(&tasks, clock.clone());
     let models = models(&config, &lake, &engine, &catalog, &clock, &tasks).await?;
     let upkeep = Upkeep::start(config.upkeep.clone(), lake.clone(), catalog.clone(), clock.clone(), &tasks);
+    let advisor =
+        Advisor::start(engine.clone(), lake.clone(), catalog.clone(), upkeep.clone(), clock.clone(), &tasks).await.map_err(told)?;
     save_first_queries(&catalog, &options).await?;
 
     let app = App::new(AppParts {
@@ -72,6 +74,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
         transforms,
         models,
         upkeep,
+        advisor,
         clock,
         about: about(&config, &options),
         started_us,

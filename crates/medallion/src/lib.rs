@@ -6,6 +6,7 @@
 
 mod error;
 mod gold;
+mod layout;
 mod upkeep;
 
 pub use error::{Error, Kind};
@@ -13,4 +14,5 @@ pub use gold::{
     AsOf, Loaded, Model, ModelStatus, Models, ModelsSettings, Problem, Progress, RunningState, Schedule, Trigger, load,
     load_texts,
 };
+pub use layout::{Advice, Advisor, AppliedLayout, LayoutRule, Proposal};
 pub use upkeep::{Asked, Doing, TablePolicy, TableRule, Upkeep, UpkeepSettings};

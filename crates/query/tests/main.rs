@@ -7,6 +7,7 @@ mod engine;
 mod errors;
 mod explain;
 mod joins;
+mod layout;
 mod pgwire;
 mod provider;
 mod support;

@@ -1,7 +1,7 @@
 use crate::{IcebergSettings, routes};
 use catalog::Catalog;
 use lake::Lake;
-use medallion::{Models, Upkeep};
+use medallion::{Advisor, Models, Upkeep};
 use model::LakeTable;
 use pipeline::Handle;
 use query::Engine;
@@ -32,6 +32,8 @@ pub struct AppParts {
     pub models: Models,
     /// What keeps tables in shape.
     pub upkeep: Upkeep,
+    /// What proposes layouts.
+    pub advisor: Advisor,
     /// Time.
     pub clock: SharedClock,
     /// What `GET /api/v1/about` answers.
@@ -75,6 +77,8 @@ impl App {
         self.engine.register_system_table(query::pipelines(move || routes::pipelines::wire_all(&handles)));
         let upkeep = self.upkeep.clone();
         self.engine.register_system_table(query::upkeep(move || upkeep.recent().iter().map(routes::upkeep::wire).collect()));
+        let advisor = self.advisor.clone();
+        self.engine.register_system_table(query::advice(move || advisor.advice().iter().map(routes::advice::wire).collect()));
         let lake = self.lake.clone();
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();

@@ -2,6 +2,8 @@ import { queryOptions } from '@tanstack/react-query';
 import { call, json } from './client';
 import type {
   About,
+  Advices,
+  AppliedLayout,
   DeadLetter,
   Model,
   ModelRun,
@@ -74,6 +76,12 @@ export const upkeep = queryOptions({
   refetchInterval: BRISK,
 });
 
+export const advice = queryOptions({
+  queryKey: ['advice'],
+  queryFn: ({ signal }) => json<Advices>('/advice', { signal }),
+  refetchInterval: SLOW,
+});
+
 export const transforms = queryOptions({
   queryKey: ['transforms'],
   queryFn: ({ signal }) => json<Transform[]>('/transforms', { signal }),
@@ -134,6 +142,8 @@ export const actions = {
   resync: (name: string) => json<void>(`/pipelines/${enc(name)}/resync`, { method: 'POST' }),
   runModel: (name: string) => json<void>(`/models/${enc(name)}/run`, { method: 'POST' }),
   upkeep: (table: string) => json<UpkeepAnswer>('/upkeep', { method: 'POST', body: { table, steps: [], wait: false } }),
+  applyAdvice: (id: string) => json<AppliedLayout>(`/advice/${enc(id)}/apply`, { method: 'POST' }),
+  takeLayoutBack: (layer: string, name: string) => json<void>(`${tablePath(layer, name)}/layout`, { method: 'DELETE' }),
   cancelQuery: (id: string) => call(`/queries/${enc(id)}`, { method: 'DELETE' }),
   saveQuery: (query: Pick<SavedQuery, 'name' | 'query'>) =>
     json<SavedQuery>('/saved-queries', { method: 'POST', body: { ...query, id: '', updated_us: 0 } }),

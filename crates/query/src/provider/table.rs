@@ -80,6 +80,7 @@ impl LakeTableProvider {
             table: self.view.table.to_string(),
             files: self.view.files.len(),
             bytes: self.view.files.iter().map(|f| f.bytes).sum(),
+            all: Arc::clone(&self.view.files),
         });
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups(files, &schema, state.config().target_partitions(), &origin))

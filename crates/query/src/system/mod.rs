@@ -1,5 +1,6 @@
 //! What lakebox knows of itself, as tables of the schema `system`. Each table has the same shape: a name, a schema, and rows made when asked.
 
+mod advice;
 mod columns;
 mod dead_letters;
 mod files;
@@ -9,6 +10,7 @@ mod snapshots;
 mod tables;
 mod upkeep;
 
+pub use advice::advice;
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;
 pub use upkeep::upkeep;
