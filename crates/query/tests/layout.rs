@@ -4,7 +4,7 @@ use crate::support::rows;
 use ::lake::{FileSettings, Lake, LakeSettings, ReplaceOptions, Thresholds};
 use arrow::{
     array::{ArrayRef, BinaryArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{Field, Schema, SchemaRef},
 };
 use model::LakeTable;
 use query::{Engine, FilterKind, QuerySettings};

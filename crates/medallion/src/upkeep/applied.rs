@@ -43,7 +43,9 @@ impl Upkeep {
             Some((r.table.clone(), AppliedLayout { table: r.table, rule, applied_us: r.applied_us }))
         });
         let mut applied = self.shared.applied.lock();
-        parsed.for_each(|(table, rule)| drop(applied.entry(table).or_insert(rule)));
+        for (table, rule) in parsed {
+            applied.entry(table).or_insert(rule);
+        }
         Ok(())
     }
 
