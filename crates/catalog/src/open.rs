@@ -27,11 +27,12 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 const SCHEMA: &str = "lakebox";
 
 /// Every migration, oldest first. A text that has been released never changes: databases remember its checksum.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "namespaces", include_str!("../migrations/0002_namespaces.sql")),
     (3, "upkeep", include_str!("../migrations/0003_upkeep.sql")),
     (4, "crawlers", include_str!("../migrations/0004_crawlers.sql")),
+    (5, "layout", include_str!("../migrations/0005_layout.sql")),
 ];
 
 /// The file of an SQLite catalog; `None` for one in memory and for PostgreSQL.

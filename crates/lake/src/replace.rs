@@ -2,8 +2,12 @@
 
 use crate::upkeep::SNAPSHOTS_KEPT_MOST;
 use crate::{
-    DataFileWriter, Error, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile, new_data_path,
-    table::schema::{self, normal},
+    DataFileWriter, Error, FileSettings, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile, can_bloom,
+    table::{
+        marked_data_path,
+        schema::{self, normal},
+    },
+    upkeep::{LAYOUT, mark},
 };
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -104,16 +108,33 @@ impl Lake {
         Ok(TableSpec { schema, key: options.key.clone(), sort_order: options.sort_order.clone() })
     }
 
+    /// How files are written: as the table asks for, where it still has the columns.
+    fn writer_options(&self, table: &LakeTable, spec: &TableSpec) -> Result<WriterOptions, Error> {
+        let mut files = self.tables().state(table).map(|state| FileSettings::of(&state)).transpose()?.unwrap_or_default();
+        let fits = |c: &String| spec.schema.field_with_name(c).is_ok_and(|f| can_bloom(f.data_type()));
+        files.bloom.retain(fits);
+        Ok(WriterOptions { sorted: false, files, laid_out_by: spec.sort_order.iter().map(|(c, _)| c.clone()).collect() })
+    }
+
+    /// Rows are not sorted over all of a replacement, so only files that need no order are as declared at once.
+    fn mark_of_replacement(&self, table: &LakeTable, spec: &TableSpec, options: &WriterOptions) -> String {
+        let ordered = self.tables().state(table).is_some_and(|s| s.property(LAYOUT).is_some()) || !spec.sort_order.is_empty();
+        if ordered { String::new() } else { mark(None, &options.files).unwrap_or_default() }
+    }
+
     pub(crate) async fn write_rows(
         &self,
         table: &LakeTable,
         mut rows: SendableBatches,
         spec: &TableSpec,
     ) -> Result<Vec<Arc<WrittenFile>>, Error> {
+        let options = self.writer_options(table, spec)?;
         let mut files = Files {
             lake: self.clone(),
             table: table.clone(),
             spec: spec.clone(),
+            mark: self.mark_of_replacement(table, spec, &options),
+            options,
             open: None,
             in_order: true,
             last: None,
@@ -140,6 +161,9 @@ struct Files {
     lake: Lake,
     table: LakeTable,
     spec: TableSpec,
+    options: WriterOptions,
+    /// What names of files end with, where they need no rewrite to be as the table declares.
+    mark: String,
     open: Option<DataFileWriter>,
     /// Whether the rows of the open file follow the sort order so far, across chunks too.
     in_order: bool,
@@ -155,7 +179,7 @@ impl Files {
             let Some(rows) = sorted(&chunk, &self.spec)? else { return Ok(self) };
             let mut writer = match self.open.take() {
                 Some(writer) => writer,
-                None => self.create(new_data_path(&self.table))?,
+                None => self.create(marked_data_path(&self.table, &self.mark))?,
             };
             self.watch_order(&rows)?;
             writer.write(&rows)?;
@@ -170,7 +194,7 @@ impl Files {
     }
 
     fn create(&self, path: Path) -> Result<DataFileWriter, Error> {
-        DataFileWriter::create(self.lake.warehouse(), path, &self.spec.schema, WriterOptions::default())
+        DataFileWriter::create(self.lake.warehouse(), path, &self.spec.schema, self.options.clone())
     }
 
     /// Notes whether a sorted chunk goes on where the former one ended, so that a file only claims an order that it has.

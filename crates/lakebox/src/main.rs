@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Check(args) => return cli::check(&args),
         Command::Sql(args) => return cli::sql(&args),
         Command::Upkeep(args) => return cli::upkeep(&args),
+        Command::Advise(args) => return cli::advise(&args),
         Command::ConfigSchema => {
             print!("{}", config::schema_json());
             Ok(())

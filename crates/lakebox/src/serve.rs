@@ -7,7 +7,7 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use catalog::Catalog;
 use lake::{Lake, RemoteSettings, Store};
-use medallion::{Crawlers, Models, ModelsSettings, Upkeep};
+use medallion::{Advisor, Crawlers, Models, ModelsSettings, Upkeep};
 use query::{Access, Engine, FilePlaces, QuerySettings, Users, serve_flight, serve_pgwire};
 use runtime::{CancellationToken, SharedClock, SystemClock, Tasks};
 use server::{App, AppParts, IcebergClient, IcebergSettings};
@@ -66,6 +66,9 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let upkeep = Upkeep::start(config.upkeep.clone(), lake.clone(), catalog.clone(), clock.clone(), &tasks);
     let crawlers = Crawlers::start(config.crawlers.clone(), engine.clone(), catalog.clone(), clock.clone(), &tasks);
     let crawlers = crawlers.await.map_err(told)?;
+    let advisor = Advisor::start(engine.clone(), lake.clone(), catalog.clone(), upkeep.clone(), clock.clone(), &tasks)
+        .await
+        .map_err(told)?;
     save_first_queries(&catalog, &options).await?;
 
     let app = App::new(AppParts {
@@ -78,6 +81,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
         upkeep,
         crawlers,
         uploads_bytes_max: config.server.upload_bytes_max,
+        advisor,
         clock,
         about: about(&config, &options),
         started_us,

@@ -18,12 +18,22 @@ pub enum Kind {
     Folder,
     /// There is no table of that name.
     UnknownTable,
+    /// There is no such advice.
+    UnknownAdvice,
 }
 
 impl Kind {
     /// Every kind, for tests that walk them.
-    pub const ALL: [Self; 7] =
-        [Self::UnknownModel, Self::BrokenModel, Self::Query, Self::Lake, Self::Catalog, Self::Folder, Self::UnknownTable];
+    pub const ALL: [Self; 8] = [
+        Self::UnknownModel,
+        Self::BrokenModel,
+        Self::Query,
+        Self::Lake,
+        Self::Catalog,
+        Self::Folder,
+        Self::UnknownTable,
+        Self::UnknownAdvice,
+    ];
 
     /// The stable word that logs, API and pages show.
     pub const fn code(self) -> &'static str {
@@ -35,13 +45,14 @@ impl Kind {
             Self::Catalog => "catalog",
             Self::Folder => "folder",
             Self::UnknownTable => "unknown_table",
+            Self::UnknownAdvice => "unknown_advice",
         }
     }
 
     /// Who can mend it.
     pub const fn fault(self) -> Fault {
         match self {
-            Self::UnknownModel | Self::BrokenModel | Self::Query | Self::UnknownTable => Fault::User,
+            Self::UnknownModel | Self::BrokenModel | Self::Query | Self::UnknownTable | Self::UnknownAdvice => Fault::User,
             Self::Lake | Self::Catalog | Self::Folder => Fault::Outside,
         }
     }

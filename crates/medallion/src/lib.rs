@@ -8,6 +8,7 @@
 mod crawl;
 mod error;
 mod gold;
+mod layout;
 mod upkeep;
 
 pub use crawl::{Change, CrawlFormat, CrawlStatus, CrawlerSettings, Crawlers};
@@ -16,4 +17,5 @@ pub use gold::{
     AsOf, Loaded, Model, ModelStatus, Models, ModelsSettings, Problem, Progress, RunningState, Schedule, Trigger, load,
     load_texts,
 };
+pub use layout::{Advice, Advisor, AppliedLayout, LayoutRule, Proposal};
 pub use upkeep::{Asked, Doing, TablePolicy, TableRule, Upkeep, UpkeepSettings};

@@ -6,3 +6,4 @@
 mod demo;
 mod gold;
 mod house;
+mod layout;

@@ -4,6 +4,7 @@
 //! hands to the lake, and it keeps nothing on disk itself but spilled data.
 
 mod access;
+mod accesses;
 mod ddl;
 mod encode;
 mod engine;
@@ -20,6 +21,7 @@ mod system;
 mod travel;
 
 pub use access::Users;
+pub use accesses::{AccessKind, AccessSum, FilterKind};
 pub use encode::{Body, Form, encode};
 pub use engine::{
     Counters, Engine, Estimate, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, ScanEstimate,
@@ -30,4 +32,4 @@ pub use files::{CrawledTable, FilePlaces, Format as FileFormat, FoundTable};
 pub use flight::serve_flight;
 pub use pgwire::{Access, serve_pgwire};
 pub use sql_types::sql_type_name;
-pub use system::{SystemTable, crawlers, drift, from_rows, pipelines, snapshots, upkeep};
+pub use system::{SystemTable, advice, crawlers, drift, from_rows, pipelines, snapshots, upkeep};

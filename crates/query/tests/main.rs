@@ -11,6 +11,7 @@ mod flat;
 mod join_order;
 mod joins;
 mod keys;
+mod layout;
 mod pgwire;
 mod provider;
 mod support;

@@ -1,7 +1,7 @@
 use crate::{IcebergSettings, routes};
 use catalog::Catalog;
 use lake::Lake;
-use medallion::{Crawlers, Models, Upkeep};
+use medallion::{Advisor, Crawlers, Models, Upkeep};
 use model::LakeTable;
 use pipeline::Handle;
 use query::Engine;
@@ -36,6 +36,8 @@ pub struct AppParts {
     pub crawlers: Crawlers,
     /// Bytes of the largest file that may be uploaded.
     pub uploads_bytes_max: u64,
+    /// What proposes layouts.
+    pub advisor: Advisor,
     /// Time.
     pub clock: SharedClock,
     /// What `GET /api/v1/about` answers.
@@ -85,6 +87,8 @@ impl App {
         let crawlers = self.crawlers.clone();
         self.engine
             .register_system_table(query::drift(move || crawlers.recent_drift().iter().map(routes::crawlers::drift).collect()));
+        let advisor = self.advisor.clone();
+        self.engine.register_system_table(query::advice(move || advisor.advice().iter().map(routes::advice::wire).collect()));
         let lake = self.lake.clone();
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();

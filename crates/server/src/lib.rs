@@ -39,7 +39,8 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> 
 
 fn router(app: App) -> Router {
     use routes::{
-        about, crawlers, events, health, models, overview, pipelines, queries, saved, sql, tables, transforms, upkeep, uploads,
+        about, advice, crawlers, events, health, models, overview, pipelines, queries, saved, sql, tables, transforms, upkeep,
+        uploads,
     };
     let hosts = AllowedHosts(Arc::from(app.hosts.clone()));
     Router::new()
@@ -61,6 +62,9 @@ fn router(app: App) -> Router {
         .route("/api/v1/tables/{layer}/{name}/snapshots", get(tables::snapshots))
         .route("/api/v1/tables/{layer}/{name}/files", get(tables::files))
         .route("/api/v1/tables/{layer}/{name}/upkeep", get(upkeep::of_table))
+        .route("/api/v1/tables/{layer}/{name}/layout", delete(advice::take_back))
+        .route("/api/v1/advice", get(advice::list))
+        .route("/api/v1/advice/{id}/apply", post(advice::apply))
         .route("/api/v1/upkeep", get(upkeep::get).post(upkeep::run))
         .route("/api/v1/crawlers", get(crawlers::list))
         .route("/api/v1/crawlers/{name}", get(crawlers::get))

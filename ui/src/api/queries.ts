@@ -3,6 +3,8 @@ import { call, json } from './client';
 import type {
   About,
   Crawler,
+  Advices,
+  AppliedLayout,
   DeadLetter,
   Model,
   ModelRun,
@@ -74,6 +76,12 @@ export const upkeep = queryOptions({
   queryKey: ['upkeep'],
   queryFn: ({ signal }) => json<Upkeep>('/upkeep', { signal }),
   refetchInterval: BRISK,
+});
+
+export const advice = queryOptions({
+  queryKey: ['advice'],
+  queryFn: ({ signal }) => json<Advices>('/advice', { signal }),
+  refetchInterval: SLOW,
 });
 
 export const transforms = queryOptions({
@@ -149,6 +157,8 @@ export const actions = {
   upkeep: (table: string) => json<UpkeepAnswer>('/upkeep', { method: 'POST', body: { table, steps: [], wait: false } }),
   crawl: (name: string) => json<Crawler>(`/crawlers/${enc(name)}/run`, { method: 'POST', body: { wait: false } }),
   deleteUpload: (name: string) => json<void>(`/uploads/${enc(name)}`, { method: 'DELETE' }),
+  applyAdvice: (id: string) => json<AppliedLayout>(`/advice/${enc(id)}/apply`, { method: 'POST' }),
+  takeLayoutBack: (layer: string, name: string) => json<void>(`${tablePath(layer, name)}/layout`, { method: 'DELETE' }),
   cancelQuery: (id: string) => call(`/queries/${enc(id)}`, { method: 'DELETE' }),
   saveQuery: (query: Pick<SavedQuery, 'name' | 'query'>) =>
     json<SavedQuery>('/saved-queries', { method: 'POST', body: { ...query, id: '', updated_us: 0 } }),

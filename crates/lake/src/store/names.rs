@@ -45,6 +45,12 @@ pub(crate) fn sealed(stem: &str) -> String {
     format!("{stem}{SEALED}")
 }
 
+/// The name of a data file without what it ends with, whether it carries checksums or not.
+pub(crate) fn stem(path: &Path) -> Option<&str> {
+    let text = path.as_ref();
+    text.strip_suffix(SEALED).or_else(|| text.strip_suffix(".parquet"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
 use super::{
-    WrittenFile,
+    FileSettings, WrittenFile,
     bounds::Metrics,
     schema::{normal, to_iceberg},
 };
@@ -34,19 +34,31 @@ const GROUP_BYTES: usize = 64 << 20;
 const PAGE_BYTES: usize = 256 << 10;
 /// Rows that are looked at before encodings are chosen.
 const SAMPLE_ROWS: usize = 4096;
+/// Share of the values which are not there that a bloom filter takes for being there.
+const BLOOM_FALSE: f64 = 0.01;
 /// A text column gets a dictionary where at most one value in this many is new.
 const DICTIONARY_REPEATS: usize = 4;
 
 /// The place of a new data file of `table`; nothing is created yet.
 pub fn new_data_path(table: &LakeTable) -> Path {
-    Path::from(format!("{}/{}/data/{}", table.layer, table.name, names::sealed(&uuid::Uuid::now_v7().to_string())))
+    marked_data_path(table, "")
+}
+
+/// As [`new_data_path`], with what names of files end with that are as the table declares.
+pub(crate) fn marked_data_path(table: &LakeTable, mark: &str) -> Path {
+    let name = names::sealed(&format!("{}{mark}", uuid::Uuid::now_v7()));
+    Path::from(format!("{}/{}/data/{name}", table.layer, table.name))
 }
 
 /// How a data file is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriterOptions {
     /// Whether the rows arrive in the sort order of the table they are for.
     pub sorted: bool,
+    /// What the table asks of its files.
+    pub files: FileSettings,
+    /// Columns that rows are laid out by: they get statistics for each page, text too.
+    pub laid_out_by: Vec<String>,
 }
 
 /// Writes one Parquet data file, front to back. It computes and blocks, so it belongs on a thread that may.
@@ -145,7 +157,8 @@ impl DataFileWriter {
     }
 
     fn begin(&self, sink: FileSink, held: &[RecordBatch]) -> Result<ArrowWriter<Sealing>, Error> {
-        let options = ArrowWriterOptions::new().with_properties(properties(&self.schema, held)).with_skip_arrow_metadata(true);
+        let properties = properties(&self.schema, held, &self.options);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let mut writer = ArrowWriter::try_new_with_options(Sealing::new(sink), Arc::clone(&self.schema), options)
             .map_err(|e| self.failed(e))?;
         for batch in held {
@@ -201,7 +214,8 @@ impl DataFileWriter {
 }
 
 /// Encodings measured to be cheap: zstd level 1, delta for whole numbers and times, dictionaries only on text that repeats.
-fn properties(schema: &SchemaRef, sample: &[RecordBatch]) -> WriterProperties {
+fn properties(schema: &SchemaRef, sample: &[RecordBatch], options: &WriterOptions) -> WriterProperties {
+    let files = &options.files;
     let level = ZstdLevel::try_new(1).unwrap_or_default();
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -210,20 +224,30 @@ fn properties(schema: &SchemaRef, sample: &[RecordBatch]) -> WriterProperties {
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_data_page_size_limit(PAGE_BYTES)
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_max_row_group_row_count(Some(files.row_group_rows.unwrap_or(GROUP_ROWS)))
         .set_max_row_group_bytes(Some(GROUP_BYTES));
+    if let Some(rows) = files.page_rows {
+        // Limits are looked at after each piece that is written, so pieces are no larger than pages.
+        builder = builder.set_data_page_row_count_limit(rows).set_write_batch_size(rows.min(1024));
+    }
     for (index, field) in schema.fields().iter().enumerate() {
         let path = ColumnPath::from(field.name().as_str());
         builder = match field.data_type() {
-            DataType::Utf8 => {
-                let repeats = repeats(sample, index);
-                builder
-                    .set_column_dictionary_enabled(path.clone(), repeats)
-                    .set_column_statistics_enabled(path, EnabledStatistics::Chunk)
-            }
-            DataType::Binary => builder.set_column_statistics_enabled(path, EnabledStatistics::Chunk),
-            other => delta_where_whole(builder, path, other),
+            DataType::Utf8 => builder.set_column_dictionary_enabled(path.clone(), repeats(sample, index)),
+            DataType::Binary => builder,
+            other => delta_where_whole(builder, path.clone(), other),
         };
+        let long = matches!(field.data_type(), DataType::Utf8 | DataType::Binary);
+        if long && !options.laid_out_by.contains(field.name()) {
+            builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
+        }
+        if files.dictionary.contains(field.name()) || files.no_dictionary.contains(field.name()) {
+            builder = builder.set_column_dictionary_enabled(path.clone(), files.dictionary.contains(field.name()));
+        }
+        if files.bloom.contains(field.name()) {
+            // Sized for a row group of different values while it is made, and folded to what it holds.
+            builder = builder.set_column_bloom_filter_enabled(path.clone(), true).set_column_bloom_filter_fpp(path, BLOOM_FALSE);
+        }
     }
     builder.build()
 }

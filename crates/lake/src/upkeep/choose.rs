@@ -1,6 +1,6 @@
 //! Which files of a table are worth to be rewritten. Pure.
 
-use crate::view::ViewFile;
+use crate::{store::names, view::ViewFile};
 use std::time::Duration;
 
 /// When files are worth the work, and how much is done at once.
@@ -101,7 +101,7 @@ impl Thresholds {
 
 /// Whether a file is in the declared order; without one every file is.
 fn is_marked(file: &ViewFile, mark: Option<&str>) -> bool {
-    mark.is_none_or(|mark| file.path.as_ref().strip_suffix(".parquet").is_some_and(|stem| stem.ends_with(mark)))
+    mark.is_none_or(|mark| names::stem(&file.path).is_some_and(|stem| stem.ends_with(mark)))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod run;
 mod spill;
 
 pub use choose::Thresholds;
+pub(crate) use order::mark;
 pub use order::{Clustering, LAYOUT};
 pub use orphans::Orphans;
 pub use retention::{Retention, SNAPSHOTS_KEPT_MOST};

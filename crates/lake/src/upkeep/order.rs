@@ -1,6 +1,6 @@
 //! The order that rows get when they are rewritten.
 
-use crate::{Error, Kind, TableState};
+use crate::{Error, FileSettings, Kind, TableState};
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, UInt32Array},
     compute::SortOptions,
@@ -53,16 +53,18 @@ impl Clustering {
         sort.into_iter().flatten().chain(zorder.into_iter().flatten())
     }
 
-    /// What names of files in this order end with, so that it is known which files are laid out as declared: Iceberg's metadata can't say it of a curve.
-    pub(crate) fn mark(&self) -> String {
-        let json = serde_json::to_string(self).unwrap_or_default();
-        format!("-by-{:08x}", xxhash_rust::xxh3::xxh3_64(json.as_bytes()) >> 32)
-    }
-
     /// Whether files in this order follow the table's Iceberg sort order, which knows no curves.
     pub(crate) fn is_sort_order(&self, of: &[(String, bool)]) -> bool {
         matches!(self, Self::Sort(columns) if columns == of)
     }
+}
+
+/// What names of files end with that are laid out and encoded as declared, so that it is known which are: Iceberg's metadata can say neither of a curve nor
+/// of bloom filters. None where nothing is declared.
+pub(crate) fn mark(clustering: Option<&Clustering>, files: &FileSettings) -> Option<String> {
+    let order = clustering.map(|c| serde_json::to_string(c).unwrap_or_default());
+    let declared = order.into_iter().chain(files.json()).collect::<Vec<_>>();
+    (!declared.is_empty()).then(|| format!("-by-{:08x}", xxhash_rust::xxh3::xxh3_64(declared.join(" ").as_bytes()) >> 32))
 }
 
 /// Compares rows by a clustering: each becomes bytes that compare as it does.

@@ -2,13 +2,16 @@
 
 use super::{
     choose::Thresholds,
-    order::{Clustering, Comparer},
+    order::{Clustering, Comparer, mark},
     spill::Runs,
 };
 use crate::{
-    DataFileWriter, Error, Store, TableState, WriterOptions, WrittenFile, field_id, new_data_path,
+    DataFileWriter, Error, FileSettings, Store, TableState, WriterOptions, WrittenFile, field_id,
     sink::{former, shape},
-    table::moved::{Moved, NOWHERE, OldFile},
+    table::{
+        marked_data_path,
+        moved::{Moved, NOWHERE, OldFile},
+    },
     view::ViewFile,
 };
 use arrow::{
@@ -78,6 +81,7 @@ struct Work {
     mark: String,
     /// Rows in order that did not fit into memory.
     runs: Runs,
+    options: WriterOptions,
     rows_per_file: u64,
     old: HashMap<Path, OldFile>,
     /// Rows that wait to be brought into order, each with its file and row.
@@ -94,12 +98,15 @@ struct Work {
 impl Work {
     fn new(store: &Store, state: &TableState, clustering: Option<&Clustering>, rows_per_file: u64) -> Result<Self, Error> {
         let order = clustering.map(|c| Comparer::new(c, state.schema())).transpose()?;
+        let files = FileSettings::of(state)?;
+        let laid_out_by = clustering.into_iter().flat_map(Clustering::columns).map(str::to_owned).collect();
         Ok(Self {
             store: store.clone(),
             table: state.table().clone(),
             schema: Arc::clone(state.schema()),
             order,
-            mark: clustering.map(Clustering::mark).unwrap_or_default(),
+            mark: mark(clustering, &files).unwrap_or_default(),
+            options: WriterOptions { files, laid_out_by, ..WriterOptions::default() },
             runs: Runs::new(state.schema()),
             claims_order: clustering.is_some_and(|c| c.is_sort_order(&state.spec().sort_order)),
             rows_per_file,
@@ -191,7 +198,12 @@ impl Work {
         }
         let mut writer = match self.open.take() {
             Some(writer) => writer,
-            None => DataFileWriter::create(&self.store, self.new_path(), &self.schema, WriterOptions::default())?,
+            None => DataFileWriter::create(
+                &self.store,
+                marked_data_path(&self.table, &self.mark),
+                &self.schema,
+                self.options.clone(),
+            )?,
         };
         writer.write(rows)?;
         if writer.rows() >= self.rows_per_file {
@@ -199,14 +211,6 @@ impl Work {
         } else {
             self.open = Some(writer);
             Ok(())
-        }
-    }
-
-    fn new_path(&self) -> Path {
-        let plain = new_data_path(&self.table);
-        match plain.as_ref().strip_suffix(".parquet") {
-            Some(stem) => Path::from(format!("{stem}{}.parquet", self.mark)),
-            None => plain,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One step of upkeep on one table, from choosing to committing.
 
-use super::{Clustering, LAYOUT, Retention, Thresholds, rewrite};
-use crate::{Error, Kind, Lake, TableChange, TableState};
+use super::{Clustering, LAYOUT, Retention, Thresholds, order::mark, rewrite};
+use crate::{Error, FILES, FileSettings, Kind, Lake, TableChange, TableState};
 use model::LakeTable;
 use runtime::CancellationToken;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl Lake {
         if !state.is_ours() {
             return Ok(Vec::new());
         }
-        let mark = Clustering::of(state)?.map(|c| c.mark());
+        let mark = mark(Clustering::of(state)?.as_ref(), &FileSettings::of(state)?);
         let (files, mark) = (state.files(), mark.as_deref());
         Ok(if all { thresholds.choose_all(files, mark) } else { thresholds.choose(files, mark) })
     }
@@ -147,6 +147,29 @@ impl Lake {
         let mut change = TableChange::new(table.clone());
         change.properties.insert(LAYOUT.to_owned(), json);
         self.commit_quietly(change).await.map(|_| ())
+    }
+
+    /// Declares how data files of a table are encoded from now on. Files follow with the next rewrites, and with the next run of a model.
+    ///
+    /// # Errors
+    /// [`Kind::Schema`] where a column is not there or can't have what is asked for; else as [`crate::Tables::commit`].
+    pub async fn set_file_settings(&self, table: &LakeTable, files: &FileSettings) -> Result<(), Error> {
+        let state = self.known(table)?;
+        files.check(table, state.schema())?;
+        let json = files.json();
+        if state.property(FILES) == json.as_deref() {
+            return Ok(());
+        }
+        let mut change = TableChange::new(table.clone());
+        change.properties.insert(FILES.to_owned(), json);
+        self.commit_quietly(change).await.map(|_| ())
+    }
+
+    /// What a table declares by properties of its own: in which order rows are laid out, and how files are encoded. Nothing where there is no such table.
+    pub fn declared(&self, table: &LakeTable) -> (Option<Clustering>, FileSettings) {
+        let Some(state) = self.tables().state(table) else { return Default::default() };
+        let layout = state.property(LAYOUT).and_then(|json| serde_json::from_str(json).ok());
+        (layout, FileSettings::of(&state).unwrap_or_default())
     }
 
     /// Writes files anew, and gives the change that puts them into the table.

@@ -1,10 +1,12 @@
 //! The command line: what can be asked, and the commands that need no lake. `serve` and `demo` are the fleet's.
 
+mod advise;
 mod check;
 mod init;
 mod sql;
 mod upkeep;
 
+pub use advise::advise;
 pub use check::check;
 pub use init::init;
 pub use sql::sql;
@@ -43,6 +45,8 @@ pub enum Command {
     Sql(SqlArgs),
     /// Bring tables into shape now: merge small files, drop deleted rows, let old snapshots go.
     Upkeep(UpkeepArgs),
+    /// List layouts that would let queries read less, by what the queries of the last days did, and apply them.
+    Advise(AdviseArgs),
     /// Print the JSON Schema of lakebox.yaml.
     ConfigSchema,
     /// Print the description of the HTTP API (OpenAPI).
@@ -133,6 +137,17 @@ pub struct UpkeepArgs {
     pub url: url::Url,
 }
 
+/// `lakebox advise`.
+#[derive(Debug, Clone, Args)]
+pub struct AdviseArgs {
+    /// Apply this advice, or, without an id, all of it.
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = advise::ALL)]
+    pub apply: Option<String>,
+    /// The lakebox to ask.
+    #[arg(long, default_value = "http://127.0.0.1:8480", env = "LAKEBOX_URL", value_name = "URL")]
+    pub url: url::Url,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -189,6 +204,9 @@ mod tests {
             "lakebox sql queries.sql --format csv",
             "lakebox upkeep",
             "lakebox upkeep silver.shop_orders --step rewrite --step expire --no-wait",
+            "lakebox advise",
+            "lakebox advise --apply",
+            "lakebox advise --apply silver.shop_orders:sort:id --url http://h:1",
             "lakebox config-schema",
             "lakebox openapi",
         ] {

@@ -608,7 +608,7 @@ upkeep:
   snapshots: { all: 1h }
   tables:
     silver.*: { enabled: false }
-    silver.shop_orders: { enabled: true, sort: [customer, at desc] }
+    silver.shop_orders: { enabled: true, sort: [customer, at desc], bloom: [email], page_rows: 5000 }
 "#;
     let upkeep = read(text).unwrap().config.upkeep;
     assert_eq!(upkeep.policy.thresholds.file_bytes, 64 << 20);
@@ -618,6 +618,10 @@ upkeep:
     assert!(!of("silver.shop_lines").enabled);
     let orders = of("silver.shop_orders");
     assert!(orders.enabled);
+    assert_eq!(
+        orders.files,
+        Some(lake::FileSettings { bloom: vec!["email".into()], page_rows: Some(5000), ..Default::default() })
+    );
     assert_eq!(orders.layout, Some(lake::Clustering::Sort(vec![("customer".into(), false), ("at".into(), true)])));
 
     let text = r#"
@@ -626,7 +630,7 @@ upkeep:
   deleted_percent: 0
   orphans_after: 1s
   tables:
-    orders: { sort: [a], zorder: [b] }
+    orders: { sort: [a], zorder: [b], row_group_rows: 1 }
 "#;
     let said = told(text);
     for part in [
@@ -635,6 +639,7 @@ upkeep:
         "4:18: error: upkeep.orphans_after is too short",
         "6:5: error: upkeep.tables: `orders` names no table",
         "error: upkeep.tables.orders has both sort and zorder",
+        "error: row_group_rows is out of bounds: it may be 1000 to 10000000",
     ] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
     }

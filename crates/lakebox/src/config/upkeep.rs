@@ -7,7 +7,7 @@ use super::{
     written,
     yaml::Node,
 };
-use lake::{Clustering, Retention};
+use lake::{Clustering, FileSettings, GROUP_ROWS_ALLOWED, PAGE_ROWS_ALLOWED, Retention};
 use medallion::{TableRule, UpkeepSettings};
 use std::time::Duration;
 
@@ -57,6 +57,12 @@ pub(super) fn check(root: &Node, report: &mut Report) -> UpkeepSettings {
             (None, Some(zorder)) => Some(Clustering::Zorder(zorder)),
             (None, None) => None,
         };
+        let mut files = FileSettings::default();
+        files.row_group_rows = wrong.rows(written.row_group_rows, GROUP_ROWS_ALLOWED, "row_group_rows", of("row_group_rows"));
+        files.page_rows = wrong.rows(written.page_rows, PAGE_ROWS_ALLOWED, "page_rows", of("page_rows"));
+        files.bloom = written.bloom.unwrap_or_default();
+        files.dictionary = written.dictionary.unwrap_or_default();
+        files.no_dictionary = written.no_dictionary.unwrap_or_default();
         settings.rules.push(TableRule {
             tables: entry.key.clone(),
             enabled: written.enabled,
@@ -64,6 +70,7 @@ pub(super) fn check(root: &Node, report: &mut Report) -> UpkeepSettings {
             deleted_share: wrong.share(written.deleted_percent, of("deleted_percent")),
             retention: written.snapshots.map(|s| retention(s, settings.policy.retention)),
             layout,
+            files: (!files.is_default()).then_some(files),
         });
     }
     settings
@@ -98,6 +105,21 @@ impl Wrong<'_> {
             self.say(place, "file_size is out of bounds", "It may be 1MiB to 4GiB.");
         }
         Some(bytes)
+    }
+
+    fn rows(
+        &mut self,
+        written: Option<usize>,
+        allowed: std::ops::RangeInclusive<usize>,
+        key: &str,
+        place: Place,
+    ) -> Option<usize> {
+        let rows = written?;
+        if !allowed.contains(&rows) {
+            let message = format!("{key} is out of bounds: it may be {} to {}", allowed.start(), allowed.end());
+            self.say(place, &message, "Leave it out where nothing speaks for another number.");
+        }
+        Some(rows)
     }
 
     fn share(&mut self, written: Option<f64>, place: Place) -> Option<f64> {

@@ -212,6 +212,16 @@ pub(super) struct UpkeepTable {
     pub(super) sort: Option<Vec<String>>,
     /// Columns by which upkeep keeps rows together along a Z-order curve, for queries that filter by any of them.
     pub(super) zorder: Option<Vec<String>>,
+    /// Columns with a bloom filter in every row group, for queries that look for single values: text, binary, whole numbers or decimals.
+    pub(super) bloom: Option<Vec<String>>,
+    /// Columns that get a dictionary, whatever their first rows look like.
+    pub(super) dictionary: Option<Vec<String>>,
+    /// Columns that get no dictionary.
+    pub(super) no_dictionary: Option<Vec<String>>,
+    /// Rows of a row group at most. Default: 131072.
+    pub(super) row_group_rows: Option<usize>,
+    /// Rows of a page at most. Default: 20000.
+    pub(super) page_rows: Option<usize>,
 }
 
 /// Somebody who may connect.

@@ -2,13 +2,16 @@ use super::{
     UpkeepSettings,
     queue::{Asked, Doing, Queue},
 };
-use crate::{Error, Kind};
+use crate::{AppliedLayout, Error, Kind};
 use catalog::{Catalog, UpkeepRun, UpkeepTotals};
 use lake::{Committed, Done, Lake, Orphans, Step};
 use model::LakeTable;
 use parking_lot::Mutex;
 use runtime::{CancellationToken, SharedClock, Tasks};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use tokio::sync::{
     Notify,
     broadcast::{Receiver, error::RecvError},
@@ -24,15 +27,17 @@ const RECENT: usize = 500;
 /// Upkeep of a lake: a cheap handle on the task that does it.
 #[derive(Debug, Clone)]
 pub struct Upkeep {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    lake: Lake,
-    catalog: Catalog,
-    clock: SharedClock,
-    settings: UpkeepSettings,
+pub(super) struct Shared {
+    pub(super) lake: Lake,
+    pub(super) catalog: Catalog,
+    pub(super) clock: SharedClock,
+    pub(super) settings: UpkeepSettings,
+    /// Layouts that were applied beside the configuration.
+    pub(super) applied: Mutex<BTreeMap<LakeTable, AppliedLayout>>,
     /// Something was asked for.
     wake: Notify,
     /// Counts pieces of work that have ended.
@@ -51,6 +56,7 @@ impl Upkeep {
             catalog,
             clock,
             settings,
+            applied: Mutex::default(),
             wake: Notify::new(),
             ended: watch::Sender::new(0),
             stop: tasks.cancellation().clone(),
@@ -168,12 +174,21 @@ impl Upkeep {
 
     fn take(&self) -> Option<Doing> {
         let shared = &self.shared;
-        let is_due = |table: &LakeTable| shared.lake.rewrite_due(table, &shared.settings.policy_of(table).policy.thresholds) > 0;
+        let is_due = |table: &LakeTable| self.rewrite_due(table);
         let now = shared.clock.now_us();
         let mut queue = shared.queue.lock();
         let next = queue.next(&shared.settings, &self.tables(), is_due, now);
         queue.doing.clone_from(&next);
         next
+    }
+
+    /// Whether a table has files worth to be rewritten, or does not declare yet what holds for it.
+    fn rewrite_due(&self, table: &LakeTable) -> bool {
+        let of = self.policy_of(table);
+        let declared = self.shared.lake.declared(table);
+        let news = of.layout.is_some_and(|layout| declared.0.as_ref() != Some(&layout))
+            || of.files.is_some_and(|files| declared.1 != files);
+        news || self.shared.lake.rewrite_due(table, &of.policy.thresholds) > 0
     }
 
     async fn work(&self, doing: Doing) {
@@ -219,11 +234,14 @@ impl Upkeep {
         let Some(table) = &doing.table else {
             return lake.remove_orphans(settings.orphans_after).await.map(removed);
         };
-        let of = settings.policy_of(table);
+        let of = self.policy_of(table);
         match doing.step {
             Step::Rewrite => {
                 if of.layout.is_some() {
                     lake.set_layout(table, of.layout.as_ref()).await?;
+                }
+                if let Some(files) = &of.files {
+                    lake.set_file_settings(table, files).await?;
                 }
                 let mut all = Done::default();
                 let mut gave_way = 0;

@@ -1,5 +1,6 @@
 //! Keeps every table of the lake in shape, one piece of work at a time, and remembers what it did.
 
+mod applied;
 mod keeper;
 mod queue;
 mod settings;

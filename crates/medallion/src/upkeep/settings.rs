@@ -1,4 +1,4 @@
-use lake::{Clustering, Policy, Retention};
+use lake::{Clustering, FileSettings, Policy, Retention};
 use model::LakeTable;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct TableRule {
     pub retention: Option<Retention>,
     /// In which order rows are laid out.
     pub layout: Option<Clustering>,
+    /// How files are encoded.
+    pub files: Option<FileSettings>,
 }
 
 /// What holds for one table.
@@ -64,12 +66,14 @@ pub struct TablePolicy {
     pub policy: Policy,
     /// The order that the configuration declares.
     pub layout: Option<Clustering>,
+    /// How the configuration wants files to be encoded.
+    pub files: Option<FileSettings>,
 }
 
 impl UpkeepSettings {
     /// What holds for `table`.
     pub fn policy_of(&self, table: &LakeTable) -> TablePolicy {
-        let mut of = TablePolicy { enabled: self.enabled, policy: self.policy, layout: None };
+        let mut of = TablePolicy { enabled: self.enabled, policy: self.policy, layout: None, files: None };
         let name = table.to_string();
         for rule in self.rules.iter().filter(|rule| matches(&rule.tables, &name)) {
             of.enabled = rule.enabled.map_or(of.enabled, |enabled| enabled && self.enabled);
@@ -77,6 +81,7 @@ impl UpkeepSettings {
             of.policy.thresholds.deleted_share = rule.deleted_share.unwrap_or(of.policy.thresholds.deleted_share);
             of.policy.retention = rule.retention.unwrap_or(of.policy.retention);
             of.layout = rule.layout.clone().or(of.layout);
+            of.files = rule.files.clone().or(of.files);
         }
         of
     }

@@ -29,6 +29,7 @@ pub(crate) use statement::{check_read_only, parse, parse_all};
 
 use crate::{
     Error, Kind,
+    accesses::{AccessKind, AccessSum, Accesses},
     error::nearest,
     explain,
     sql_types::sql_type_name,
@@ -86,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) clock: SharedClock,
     pub(crate) system: Arc<SystemTables>,
     queries: Arc<Queries>,
+    accesses: Accesses,
     base: Arc<session::Base>,
     /// Statements that are planned at once.
     planners: Semaphore,
@@ -160,6 +162,7 @@ impl Engine {
             clock,
             system,
             queries,
+            accesses: Accesses::default(),
             base,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -308,6 +311,11 @@ impl Engine {
     /// Queries that ended, newest first, as many as the settings keep.
     pub fn history(&self) -> Vec<QueryRecord> {
         self.inner.queries.history()
+    }
+
+    /// How queries that ended since the last time reached into tables, summed by kind. One asks for all: what was taken is not told again.
+    pub fn take_accesses(&self) -> Vec<(AccessKind, AccessSum)> {
+        self.inner.accesses.take()
     }
 
     /// Cancels a running query. Says whether there was one of that id.

@@ -102,6 +102,11 @@ impl Counters {
         self.plan.get().map_or(0, |plan| metric(plan.as_ref(), &MetricsSet::spilled_bytes))
     }
 
+    /// The plan, once there is one.
+    pub(super) fn plan(&self) -> Option<&Arc<dyn ExecutionPlan>> {
+        self.plan.get()
+    }
+
     pub(super) fn add_rows(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }

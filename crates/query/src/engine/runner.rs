@@ -1,7 +1,7 @@
 use super::{
     Inner, Planning, QueryRequest, QueryRunning, RowStream, history::Ticket, plain_batch, request::Counters, threads::ended,
 };
-use crate::{Error, Kind, explain, sql_types::plain_schema};
+use crate::{Error, Kind, accesses::accesses, explain, sql_types::plain_schema};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
@@ -110,8 +110,13 @@ impl Work {
             end = task => ended(end),
         };
         abort.abort();
-        drop(inner);
         ticket.end(result.as_ref().copied());
+        if result.is_ok()
+            && let Some(plan) = work.counters.plan()
+        {
+            inner.accesses.note(accesses(plan.as_ref()));
+        }
+        drop(inner);
         // Set before the stream ends: a stream that ends without it was cut off.
         answer.whole.store(result.is_ok(), Ordering::Release);
         let Err(error) = result else { return };

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn groups_are_balanced_by_bytes() {
         let files: Vec<ChosenFile> = [10, 90, 40, 30, 20].iter().map(|b| file(&format!("f{b}"), *b, 1).into()).collect();
-        let origin = Arc::new(Origin { table: "silver.t".to_owned(), files: 5, bytes: 190, key_rows: None });
+        let origin = Arc::new(Origin { table: "silver.t".to_owned(), files: 5, bytes: 190, key_rows: None, all: Arc::default() });
         let groups = groups(&files, &Schema::empty(), 2, &origin);
         let bytes: Vec<u64> = groups.iter().map(|g| g.iter().map(|f| f.object_meta.size).sum()).collect();
         assert_eq!(bytes, [100, 90]);

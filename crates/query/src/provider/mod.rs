@@ -13,7 +13,7 @@ mod table;
 
 pub(crate) use fields::reading_schema;
 pub(crate) use hot::HotExec;
-pub(crate) use origin::{ScanSize, scan_size};
+pub(crate) use origin::{FILES_LOOKED_AT, ScanFacts, ScanSize, scan_facts, scan_size};
 pub(crate) use prefilter::PrefilterExec;
 pub(crate) use scans::ScanFilters;
 pub use table::LakeTableProvider;

@@ -1,3 +1,4 @@
+use arrow::datatypes::SchemaRef;
 use datafusion::{
     datasource::{
         physical_plan::{FileScanConfig, ParquetSource},
@@ -6,7 +7,7 @@ use datafusion::{
     physical_expr::utils::collect_columns,
     physical_plan::ExecutionPlan,
 };
-use lake::ColumnStats;
+use lake::{ColumnStats, ViewFile};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
@@ -20,6 +21,8 @@ pub(super) struct Origin {
     pub bytes: u64,
     /// Rows that the key index found in files, where it was asked.
     pub key_rows: Option<u64>,
+    /// Every file of the table.
+    pub all: Arc<[ViewFile]>,
 }
 
 /// A file's share in an estimate.
@@ -72,6 +75,55 @@ pub(crate) fn scan_size(plan: &dyn ExecutionPlan) -> Option<ScanSize> {
 pub(super) fn is_of_keys(config: &FileScanConfig) -> bool {
     let first = config.file_groups.iter().flat_map(|g| g.iter()).next();
     first.and_then(|file| file.extension::<FileOrigin>()).is_some_and(|origin| origin.scan.key_rows.is_some())
+}
+
+/// Files that stand for a table that has more.
+pub(crate) const FILES_LOOKED_AT: usize = 2000;
+
+/// What is known of the table that a scan reads.
+pub(crate) struct ScanFacts {
+    /// The table, as `layer.name`.
+    pub table: String,
+    /// Its files.
+    pub files: Arc<[ViewFile]>,
+    /// Its committed rows that queries see.
+    pub rows: u64,
+    /// Bytes of the columns that the scan needs, in all files of the table.
+    pub full_bytes: u64,
+    schema: SchemaRef,
+}
+
+impl ScanFacts {
+    /// The Iceberg field id of a column of the scan's schema.
+    pub(crate) fn field_id(&self, index: usize) -> Option<i32> {
+        super::fields::field_id(self.schema.fields().get(index)?)
+    }
+}
+
+/// What is known of the table that `plan` scans; nothing where `plan` is no scan of the lake.
+pub(crate) fn scan_facts(plan: &dyn ExecutionPlan) -> Option<ScanFacts> {
+    let (config, source) = plan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
+    let file = config.file_groups.iter().flat_map(|g| g.iter()).next()?;
+    let origin = &file.extension::<FileOrigin>()?.scan;
+    let ids = needed(config, source);
+    let of_file = |file: &ViewFile| {
+        let known: Option<u64> = ids.iter().map(|id| file.stats.get(id).and_then(|s| s.bytes)).sum();
+        known.unwrap_or(file.bytes).min(file.bytes)
+    };
+    // A query waits for this, so of very many files some stand for all.
+    let some = || origin.all.iter().take(FILES_LOOKED_AT);
+    let (looked_at, needed): (u64, u64) = (some().map(|f| f.bytes).sum(), some().map(of_file).sum());
+    Some(ScanFacts {
+        table: origin.table.clone(),
+        rows: origin.all.iter().map(super::stats::live_rows).sum(),
+        full_bytes: if looked_at == 0 {
+            0
+        } else {
+            (u128::from(origin.bytes) * u128::from(needed) / u128::from(looked_at)) as u64
+        },
+        files: Arc::clone(&origin.all),
+        schema: Arc::clone(config.file_source().table_schema().table_schema()),
+    })
 }
 
 /// Field ids of the columns that are returned or filtered by.

@@ -95,6 +95,7 @@ impl LakeTableProvider {
             files: self.view.files.len(),
             bytes: self.view.files.iter().map(|f| f.bytes).sum(),
             key_rows,
+            all: Arc::clone(&self.view.files),
         });
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups(files, &schema, state.config().target_partitions(), &origin))

@@ -1,5 +1,6 @@
 //! What lakebox knows of itself, as tables of the schema `system`. Each table has the same shape: a name, a schema, and rows made when asked.
 
+mod advice;
 mod columns;
 mod crawlers;
 mod dead_letters;
@@ -10,6 +11,7 @@ mod snapshots;
 mod tables;
 mod upkeep;
 
+pub use advice::advice;
 pub use crawlers::{crawlers, drift};
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;

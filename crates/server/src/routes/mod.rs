@@ -1,6 +1,7 @@
 //! One file for each resource of the API. Handlers convert by hand from what rooms hold to `api` types.
 
 pub(crate) mod about;
+pub(crate) mod advice;
 pub(crate) mod crawlers;
 pub(crate) mod events;
 pub(crate) mod health;

@@ -9,6 +9,7 @@ import { failed, said } from '@/components/notify';
 import { Ago, Notice, Num } from '@/components/parts';
 import { Status } from '@/components/status';
 import * as format from '@/lib/format';
+import { Advice } from './Advice';
 
 const STEPS: Record<string, string> = {
   rewrite: 'Files rewritten',
@@ -41,6 +42,7 @@ export function Upkeep({ layer, name }: { layer: string; name: string }) {
   const doing = all.doing?.table === table;
   return (
     <>
+      <Advice layer={layer} name={name} />
       <div className="row" style={{ justifyContent: 'space-between', flexWrap: 'wrap', marginBottom: 8, gap: 16 }}>
         <p className="muted" style={{ flex: '1 1 320px' }}>
           {all.enabled

@@ -75,7 +75,12 @@ impl Client {
 
     /// What tables and columns there are.
     pub(super) async fn schema(&self) -> Result<SchemaTree, Failure> {
-        let sent = self.http.get(format!("{}/api/v1/schema", self.base)).send().await;
+        self.get("/api/v1/schema").await
+    }
+
+    /// Reads JSON.
+    pub(super) async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let sent = self.http.get(format!("{}{path}", self.base)).send().await;
         let response = sent.map_err(|e| self.unreachable(&e))?;
         let response = self.answered(response, "").await?;
         response.json().await.map_err(|e| self.cut(&e))

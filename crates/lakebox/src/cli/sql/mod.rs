@@ -46,6 +46,16 @@ pub(super) fn ask<T: serde::de::DeserializeOwned>(url: &str, path: &str, body: &
     asked().map_err(|failure: Failure| told(&failure))
 }
 
+/// Reads a path of lakebox; what goes wrong is told, and the code to exit with returned.
+pub(super) fn fetch<T: serde::de::DeserializeOwned>(url: &str, path: &str) -> Result<T, ExitCode> {
+    let asked = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Output)?;
+        let client = Client::new(url)?;
+        runtime.block_on(client.get(path))
+    };
+    asked().map_err(|failure: Failure| told(&failure))
+}
+
 fn run(args: &SqlArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Output)?;
     let client = Client::new(args.url.as_str())?;
