@@ -5,6 +5,7 @@
 
 mod access;
 mod ddl;
+mod dml;
 mod encode;
 mod engine;
 mod error;

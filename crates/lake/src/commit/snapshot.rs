@@ -148,9 +148,11 @@ impl<'a> Work<'a> {
             return Ok(Vec::new());
         }
         let (store, table) = (self.store.clone(), self.change.table.clone());
+        let former = self.former.map_or(&[][..], |f| &f.files);
+        let spellings = former.iter().filter_map(|f| Some((f.view.path.clone(), Arc::clone(f.spelling.as_ref()?)))).collect();
         runtime::blocking("encoding delete files", move || {
             let path = || Path::from(format!("{}/{}/data/{}-deletes.parquet", table.layer, table.name, uuid::Uuid::now_v7()));
-            new.iter().map(|positions| deletes::encode(&store, path(), positions)).collect()
+            new.iter().map(|positions| deletes::encode(&store, path(), positions, &spellings)).collect()
         })
         .await?
     }

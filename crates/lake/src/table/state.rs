@@ -41,6 +41,8 @@ pub(crate) struct FileRecord {
     pub manifest: Arc<str>,
     /// Of its deleted positions, those that delete files with many scopes hold.
     pub in_wide: Option<Arc<RoaringBitmap>>,
+    /// How the metadata spells its place, where an outside engine did so in another way than lakebox: deletes must name it in the same words.
+    pub spelling: Option<Arc<str>>,
 }
 
 /// A live delete file.
@@ -188,6 +190,16 @@ impl TableState {
         let metadata = &self.parts.metadata;
         let plain = metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned());
         self.parts.table.layer.is_kept() && metadata.format_version() == FormatVersion::V2 && plain
+    }
+
+    /// Why lakebox can't write files of the table itself, where it can't: it writes format version 2 without partitions.
+    pub fn foreign(&self) -> Option<String> {
+        let metadata = &self.parts.metadata;
+        if metadata.format_version() != FormatVersion::V2 {
+            return Some(format!("it has Iceberg format version {}", metadata.format_version() as u8));
+        }
+        let plain = metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned()) && metadata.default_partition_spec_id() == 0;
+        (!plain).then(|| "an outside engine partitioned it".to_owned())
     }
 
     /// A table property.

@@ -1,8 +1,13 @@
-use crate::{Error, Kind, engine::CATALOG, sql_types::stored_type};
+use crate::{
+    Error, Kind,
+    dml::{RowChange, row_change},
+    engine::CATALOG,
+    sql_types::stored_type,
+};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
     AlterTableOperation, ColumnOption, CreateTable, CreateTableOptions, CreateView, Ident, ObjectName, ObjectType, Query,
-    RenameTableNameKind, SchemaName, Statement as Sql, TableConstraint, TableObject,
+    RenameTableNameKind, SchemaName, SetExpr, Statement as Sql, TableConstraint, TableObject,
 };
 use model::Layer;
 use std::sync::Arc;
@@ -27,6 +32,8 @@ pub(crate) enum Ddl {
     SetSchema { name: ObjectPath, schema: String },
     Truncate { names: Vec<ObjectPath> },
     Insert { name: ObjectPath, columns: Vec<String>, query: Box<Query> },
+    /// Rows of a table change.
+    Rows(Box<RowChange>),
 }
 
 /// A column of a new table.
@@ -52,6 +59,7 @@ impl Ddl {
             Self::Rename { .. } | Self::SetSchema { .. } => "ALTER TABLE",
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::Insert { .. } => "INSERT 0",
+            Self::Rows(change) => change.tag,
         }
     }
 }
@@ -61,7 +69,20 @@ impl Ddl {
 /// # Errors
 /// [`Kind::Unsupported`] where it asks for more than lakebox does.
 pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
+    if let Some(change) = row_change(statement)? {
+        return Ok(Some(Ddl::Rows(Box::new(change))));
+    }
     Ok(Some(match statement {
+        // `WITH … INSERT …`: what it names, the rows of the INSERT may read.
+        Sql::Query(outer) => {
+            let SetExpr::Insert(insert) = outer.body.as_ref() else { return Ok(None) };
+            let Some(Ddl::Insert { name, columns, mut query }) = ddl_of(insert)? else { return Ok(None) };
+            if query.with.is_some() && outer.with.is_some() {
+                return Err(unsupported("WITH before INSERT and before its SELECT").with_hint("Put both before INSERT."));
+            }
+            query.with = query.with.or_else(|| outer.with.clone());
+            Ddl::Insert { name, columns, query }
+        }
         Sql::CreateSchema { schema_name, if_not_exists, .. } => {
             let (SchemaName::Simple(name) | SchemaName::NamedAuthorization(name, _)) = schema_name else {
                 return Err(unsupported("CREATE SCHEMA without a name"));
@@ -107,8 +128,8 @@ pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
         }
         Sql::Insert(insert) => {
             let TableObject::TableName(name) = &insert.table else { return Err(unsupported("INSERT into a function")) };
-            if insert.on.is_some() || insert.returning.is_some() {
-                return Err(unsupported("INSERT with ON CONFLICT or RETURNING"));
+            if insert.returning.is_some() {
+                return Err(unsupported("INSERT with RETURNING"));
             }
             let Some(query) = insert.source.clone() else { return Err(unsupported("INSERT of default values")) };
             let columns = insert.columns.iter().map(path_of).collect::<Result<Vec<_>, _>>()?;
@@ -176,7 +197,7 @@ fn create_table(table: &CreateTable) -> Result<Ddl, Error> {
 
 fn unsupported(what: &str) -> Error {
     Error::new(Kind::Unsupported, format!("{what} is not possible here")).with_hint(
-        "SQL makes schemas, views, and tables in schemas of your own: CREATE TABLE [AS], INSERT, TRUNCATE, ALTER … RENAME, DROP.",
+        "SQL makes schemas, views, and tables in schemas of your own: CREATE TABLE [AS], INSERT, UPDATE, DELETE, MERGE, TRUNCATE, ALTER, DROP.",
     )
 }
 
@@ -268,6 +289,9 @@ mod tests {
             ("alter table a.b rename to c", "ALTER TABLE"),
             ("insert into a.b (id) values (1)", "INSERT 0"),
             ("truncate table a.b", "TRUNCATE TABLE"),
+            ("with s as (select 1 as id) insert into a.b select id from s", "INSERT 0"),
+            ("update a.b set id = 2", "UPDATE"),
+            ("insert into a.b values (1) on conflict do nothing", "INSERT 0"),
         ] {
             assert_eq!(read(sql).unwrap().map(|d| d.tag()), Some(tag), "{sql}");
         }
@@ -280,7 +304,7 @@ mod tests {
             "create temporary table a (id int)",
             "create materialized view a.b as select 1",
             "create table other.a.b as select 1",
-            "insert into a.b values (1) on conflict do nothing",
+            "insert into a.b values (1) returning id",
             "create table a.b (id int check (id > 0))",
         ] {
             assert_eq!(read(sql).unwrap_err().kind, Kind::Unsupported, "{sql}");

@@ -15,3 +15,4 @@ pub(crate) use origin::{ScanSize, scan_size};
 pub(crate) use prefilter::PrefilterExec;
 pub(crate) use scans::ScanFilters;
 pub use table::LakeTableProvider;
+pub(crate) use table::{FILE, LOCATED, ROW};

@@ -130,6 +130,7 @@ fn problem(error: &query::Error) -> Problem {
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
         Kind::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Conflict => StatusCode::CONFLICT,
         Kind::Storage | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     };
