@@ -19,6 +19,7 @@ mod system;
 mod travel;
 
 pub use access::Users;
+pub use ddl::Changed;
 pub use encode::{Body, Form, encode};
 pub use engine::{
     Counters, Engine, Estimate, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, ScanEstimate,

@@ -233,6 +233,47 @@ async fn statements_of_their_own_never_lose_an_update() {
     assert_eq!(rows(&client, "SELECT count(*) FROM shop.t WHERE id >= 1000").await, ["18"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_are_added_renamed_widened_and_dropped() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    shop(&client).await;
+    run(&client, "CREATE TABLE shop.w (k integer, r real, d numeric(6,2), b bytea)").await;
+    run(&client, "INSERT INTO shop.w VALUES (1, 1.5, 1.25, 'x')").await;
+    run(&client, "ALTER TABLE shop.w ALTER COLUMN k TYPE bigint, ALTER COLUMN r TYPE double precision, ALTER d TYPE numeric(12,2)").await;
+    run(&client, "INSERT INTO shop.w VALUES (5000000000, 2.5, 9999999.25, 'y')").await;
+    assert_eq!(rows(&client, "SELECT k, r, d FROM shop.w").await, ["1|1.5|1.25", "5000000000|2.5|9999999.25"]);
+    run(&client, "ALTER TABLE shop.t ADD COLUMN IF NOT EXISTS day date, ADD COLUMN IF NOT EXISTS n int, RENAME COLUMN note TO remark").await;
+    run(&client, "UPDATE shop.t SET day = '2026-11-23' WHERE id = 1").await;
+    run(&client, "ALTER TABLE shop.t RENAME n TO note").await;
+    let now = ["1|10|a|2026-11-23", "2|20|b|NULL", "3|NULL|NULL|NULL", "4|40|d|NULL"];
+    assert_eq!(rows(&client, "SELECT id, note, remark, day FROM shop.t").await, now);
+    run(&client, "ALTER TABLE shop.t DROP COLUMN remark; ALTER TABLE shop.t ADD COLUMN remark text").await;
+    assert_eq!(rows(&client, "SELECT DISTINCT remark FROM shop.t").await, ["NULL"], "a new column of an old name is empty");
+    run(&client, "UPDATE shop.t SET note = 0 WHERE note IS NULL; ALTER TABLE shop.t ALTER COLUMN note SET NOT NULL").await;
+    run(&client, "COMMENT ON TABLE shop.t IS 'what we sell'; COMMENT ON COLUMN shop.t.note IS 'pieces'").await;
+    for (sql, expected) in [
+        ("INSERT INTO shop.t VALUES (9)", SqlState::NOT_NULL_VIOLATION),
+        ("ALTER TABLE shop.t ALTER COLUMN day SET NOT NULL", SqlState::NOT_NULL_VIOLATION),
+        ("ALTER TABLE shop.t ADD COLUMN x int NOT NULL", SqlState::NOT_NULL_VIOLATION),
+        ("ALTER TABLE shop.t ALTER COLUMN note TYPE text", SqlState::DATATYPE_MISMATCH),
+        ("ALTER TABLE shop.t DROP COLUMN id", SqlState::DATATYPE_MISMATCH),
+        ("ALTER TABLE shop.t DROP COLUMN nothing", SqlState::UNDEFINED_COLUMN),
+        ("ALTER TABLE shop.w DROP COLUMN b, ADD COLUMN b text", SqlState::DATATYPE_MISMATCH),
+    ] {
+        assert_eq!(code(&client, sql).await, expected, "{sql}");
+    }
+    run(&client, "BEGIN; ALTER TABLE shop.t DROP COLUMN day; INSERT INTO shop.t VALUES (9, 90, 'z'); ROLLBACK").await;
+    drop(client);
+    let world = world.reopen().await;
+    let client = world.connect().await;
+    assert_eq!(rows(&client, "SELECT id, note, remark, day FROM shop.t WHERE id <> 3").await.len(), 3);
+    let state = world.lake.tables().state(&"shop.t".parse().unwrap()).unwrap();
+    assert_eq!(state.comment(), Some("what we sell"));
+    assert_eq!(::lake::column_comment(state.schema().field_with_name("note").unwrap()), Some("pieces"));
+    drop(client);
+}
+
 /// A row of the model.
 type Row = (i64, Option<i64>, Option<String>);
 

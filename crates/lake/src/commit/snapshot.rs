@@ -169,6 +169,7 @@ impl<'a> Work<'a> {
             kept_lists: lists(&new.metadata),
             shares_files: new.metadata.properties().get(super::GC_ENABLED).is_some_and(|v| v == "false"),
             lists: new.expired_lists,
+            homes: if table.layer.is_kept() { Vec::new() } else { homes(self.store, &table, new.metadata.location()) },
         };
         let parts = Parts {
             table: table.clone(),
@@ -183,6 +184,12 @@ impl<'a> Work<'a> {
         let expected = self.former.map(|f| f.metadata_location.clone());
         Ok(Prepared { table, expected, writer: self.change.writer, files, data, state: TableState::new(parts, spec), garbage })
     }
+}
+
+/// Where a users' table has its files: where its metadata says, and, once it was renamed, under its name.
+fn homes(store: &Store, table: &LakeTable, location: &str) -> Vec<Path> {
+    let named = Path::from(format!("{}/{}", table.layer, table.name));
+    store.path(location).into_iter().chain([named]).collect()
 }
 
 /// The manifest lists of all snapshots.

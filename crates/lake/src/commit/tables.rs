@@ -220,7 +220,8 @@ impl Tables {
                 self.inner.moves.moved(name, state.writer(), moved);
             }
         }
-        for (name, dead) in garbage {
+        for (name, mut dead) in garbage {
+            dead.shares_files |= self.is_registered_twice(&name);
             dead.collect(&self.inner.store, &self.inner.pins, &self.sharing(&name)).await;
         }
         let moved = names.iter().filter(|name| made.contains_key(*name)).cloned().collect();
@@ -299,8 +300,17 @@ impl Tables {
     /// The manifest lists of every table that may have data files of `table`: bronze and silver of one source table share theirs.
     fn sharing(&self, table: &LakeTable) -> Vec<String> {
         let states = self.inner.states.read();
-        let others = states.values().filter(|s| s.table() != table && s.table().name == table.name);
+        let uuid = states.get(table).map(|s| s.parts.metadata.uuid());
+        let same = |s: &TableState| s.table().name == table.name || Some(s.parts.metadata.uuid()) == uuid;
+        let others = states.values().filter(|s| s.table() != table && same(s));
         others.flat_map(|s| super::snapshot::lists(&s.parts.metadata)).collect()
+    }
+
+    /// Whether the same table is known under another name too.
+    fn is_registered_twice(&self, table: &LakeTable) -> bool {
+        let states = self.inner.states.read();
+        let uuid = states.get(table).map(|s| s.parts.metadata.uuid());
+        states.values().any(|s| s.table() != table && Some(s.parts.metadata.uuid()) == uuid)
     }
 
     /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.

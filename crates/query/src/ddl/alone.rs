@@ -1,8 +1,11 @@
 //! A statement that is a transaction of its own.
 
-use super::{Ddl, Done, Executor, commit};
-use crate::{Engine, Error, Kind};
-use datafusion::common::ScalarValue;
+use super::{Ddl, Done, Executor, commit, ddl_of};
+use crate::{
+    Engine, Error, Kind, QueryRequest,
+    engine::{parse, plain_scalars},
+};
+use datafusion::{common::ScalarValue, sql::parser::Statement};
 use lake::{Lake, ObjectTransaction};
 use model::Layer;
 use std::{sync::Arc, time::Duration};
@@ -60,5 +63,37 @@ pub(crate) async fn alone(run: Alone<'_>, ddl: &Ddl) -> Result<Done, Error> {
             }
             other => return other,
         }
+    }
+}
+
+/// What [`Engine::change`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// The words that acknowledge the statement, for example `UPDATE`.
+    pub command: &'static str,
+    /// Rows that it changed; none where it is not about rows.
+    pub rows: Option<u64>,
+}
+
+impl Engine {
+    /// Carries a statement out that makes or changes something, at once and for everybody. None where the statement is no such: then nothing happened,
+    /// and [`Self::query`] runs it.
+    ///
+    /// # Errors
+    /// [`Kind::Syntax`]; [`Kind::Unsupported`] where SQL only reads; [`Kind::Conflict`] where others got ahead of it each time; else why not.
+    pub async fn change(&self, request: &QueryRequest) -> Result<Option<Changed>, Error> {
+        let Statement::Statement(statement) = parse(&request.sql)? else { return Ok(None) };
+        let Some(ddl) = ddl_of(&statement)? else { return Ok(None) };
+        let run = Alone {
+            engine: self,
+            lake: self.lake()?,
+            path: Arc::from([Layer::Gold, Layer::Silver]),
+            sql: &request.sql,
+            timeout: request.timeout,
+            id: request.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            values: plain_scalars(&request.params)?,
+        };
+        let done = Box::pin(alone(run, &ddl)).await?;
+        Ok(Some(Changed { command: done.tag.trim_end_matches(" 0"), rows: done.rows }))
     }
 }

@@ -192,12 +192,18 @@ impl Executor<'_> {
             }
             Ddl::Insert { name, columns, query } => {
                 let (table, schema) = self.table(&name)?;
-                let running = self.start(*query).await?;
+                let query = if self.values.is_empty() { *query } else { typed_values(&schema, &columns, &query)? };
+                let running = self.start(query).await?;
                 let places = places(&schema, &columns, running.schema.fields().len())?;
                 let rows = into_table(running.stream, schema, places);
                 let rows = self.transaction.append(self.lake, &table, rows).await.map_err(lake_error)?;
                 Ok(done(Some(rows)))
             }
+            Ddl::Alter { name, if_exists, steps } => {
+                let did = Box::pin(self.alter(&name, if_exists, &steps)).await?;
+                Ok(if did { done(None) } else { skipped })
+            }
+            Ddl::Comment { name, column, comment } => self.comment(&name, column, comment).await.map(|()| done(None)),
             Ddl::Rows(change) => Box::pin(self.change_rows(&change)).await.map(|rows| done(Some(rows))),
         }
     }
@@ -297,7 +303,7 @@ impl Executor<'_> {
     }
 
     /// Runs a query of the statement on what the transaction sees.
-    async fn start(&self, query: Query) -> Result<QueryRunning, Error> {
+    pub(super) async fn start(&self, query: Query) -> Result<QueryRunning, Error> {
         let request =
             QueryRequest { id: Some(self.id.clone()), timeout: self.timeout, ..QueryRequest::new(self.sql.to_owned(), "pgwire") };
         let (engine, view, path, values) = (self.engine.clone(), self.view(), Arc::clone(&self.path), self.values.clone());
@@ -473,7 +479,7 @@ fn exists(what: &str, name: &str) -> Error {
     Error::new(Kind::Invalid, format!("{what} \"{name}\" already exists"))
 }
 
-fn missing(what: &str, path: &ObjectPath) -> Error {
+pub(super) fn missing(what: &str, path: &ObjectPath) -> Error {
     let name = path.schema.as_ref().map_or_else(|| path.name.clone(), |schema| format!("{schema}.{}", path.name));
     Error::new(Kind::UnknownTable, format!("{what} \"{name}\" does not exist"))
 }

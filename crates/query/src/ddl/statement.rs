@@ -6,7 +6,7 @@ use crate::{
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    AlterTableOperation, ColumnOption, CreateTable, CreateTableOptions, CreateView, Ident, ObjectName, ObjectType, Query,
+    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, CommentObject, CreateTable, CreateTableOptions, CreateView, Ident, ObjectName, ObjectType, Query,
     RenameTableNameKind, SchemaName, SetExpr, Statement as Sql, TableConstraint, TableObject,
 };
 use model::Layer;
@@ -34,6 +34,20 @@ pub(crate) enum Ddl {
     Insert { name: ObjectPath, columns: Vec<String>, query: Box<Query> },
     /// Rows of a table change.
     Rows(Box<RowChange>),
+    /// Columns of a table change.
+    Alter { name: ObjectPath, if_exists: bool, steps: Vec<ColumnStep> },
+    /// A table, or a column of it, is described.
+    Comment { name: ObjectPath, column: Option<String>, comment: Option<String> },
+}
+
+/// One change to the columns of a table.
+#[derive(Debug, Clone)]
+pub(crate) enum ColumnStep {
+    Add { column: ColumnOf, if_not_exists: bool },
+    Drop { name: String, if_exists: bool },
+    Rename { from: String, to: String },
+    Retype { name: String, data_type: datafusion::sql::sqlparser::ast::DataType },
+    Require { name: String, required: bool },
 }
 
 /// A column of a new table.
@@ -56,10 +70,11 @@ impl Ddl {
             Self::CreateTableAs { .. } => "SELECT",
             Self::Drop { views: true, .. } => "DROP VIEW",
             Self::Drop { views: false, .. } => "DROP TABLE",
-            Self::Rename { .. } | Self::SetSchema { .. } => "ALTER TABLE",
+            Self::Rename { .. } | Self::SetSchema { .. } | Self::Alter { .. } => "ALTER TABLE",
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::Insert { .. } => "INSERT 0",
             Self::Rows(change) => change.tag,
+            Self::Comment { .. } => "COMMENT",
         }
     }
 }
@@ -112,16 +127,28 @@ pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
                 let path = path_of(to)?;
                 Ddl::Rename { name: path_of(&alter.name)?, to: path.name, if_exists: alter.if_exists }
             }
-            [operation] => {
+            [operation] if operation.to_string().starts_with("SET SCHEMA ") => {
                 let text = operation.to_string();
-                let schema = text.strip_prefix("SET SCHEMA ").map(|s| s.trim_matches('"').to_owned());
-                match schema {
-                    Some(schema) => Ddl::SetSchema { name: path_of(&alter.name)?, schema },
-                    None => return Err(unsupported(&format!("ALTER TABLE … {text}"))),
-                }
+                let schema = text.trim_start_matches("SET SCHEMA ").trim_matches('"').to_owned();
+                Ddl::SetSchema { name: path_of(&alter.name)?, schema }
             }
-            _ => return Err(unsupported("ALTER TABLE with several changes")),
+            operations => {
+                let steps = operations.iter().map(column_steps).collect::<Result<Vec<_>, _>>()?.concat();
+                Ddl::Alter { name: path_of(&alter.name)?, if_exists: alter.if_exists, steps }
+            }
         },
+        Sql::Comment { object_type, object_name, comment, .. } => {
+            let comment = comment.clone().filter(|c| !c.is_empty());
+            match object_type {
+                CommentObject::Table => Ddl::Comment { name: path_of(object_name)?, column: None, comment },
+                CommentObject::Column => {
+                    let mut table = object_name.0.clone();
+                    let column = table.pop().as_ref().and_then(|p| p.as_ident().map(identifier));
+                    Ddl::Comment { name: path_of(&ObjectName(table))?, column, comment }
+                }
+                other => return Err(unsupported(&format!("COMMENT ON {other}"))),
+            }
+        }
         Sql::Truncate(truncate) => {
             let names = truncate.table_names.iter().map(|t| path_of(&t.name)).collect::<Result<_, _>>()?;
             Ddl::Truncate { names }
@@ -137,6 +164,48 @@ pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// What an operation of ALTER TABLE does to columns.
+fn column_steps(operation: &AlterTableOperation) -> Result<Vec<ColumnStep>, Error> {
+    Ok(match operation {
+        AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
+            let column = column_of(column_def)?;
+            vec![ColumnStep::Add { column, if_not_exists: *if_not_exists }]
+        }
+        AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
+            let drop = |name: &Ident| ColumnStep::Drop { name: identifier(name), if_exists: *if_exists };
+            column_names.iter().map(drop).collect()
+        }
+        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+            vec![ColumnStep::Rename { from: identifier(old_column_name), to: identifier(new_column_name) }]
+        }
+        AlterTableOperation::AlterColumn { column_name, op } => {
+            let name = identifier(column_name);
+            vec![match op {
+                AlterColumnOperation::SetNotNull => ColumnStep::Require { name, required: true },
+                AlterColumnOperation::DropNotNull => ColumnStep::Require { name, required: false },
+                AlterColumnOperation::SetDataType { data_type, using: None, .. } => {
+                    ColumnStep::Retype { name, data_type: data_type.clone() }
+                }
+                other => return Err(unsupported(&format!("ALTER TABLE … ALTER COLUMN {name} {other}"))),
+            }]
+        }
+        other => return Err(unsupported(&format!("ALTER TABLE … {other}"))),
+    })
+}
+
+/// A column of an ALTER TABLE.
+fn column_of(column: &ColumnDef) -> Result<ColumnOf, Error> {
+    let mut required = false;
+    for option in &column.options {
+        match &option.option {
+            ColumnOption::Null => {}
+            ColumnOption::NotNull => required = true,
+            other => return Err(unsupported(&format!("the column option {other}"))),
+        }
+    }
+    Ok(ColumnOf { name: identifier(&column.name), data_type: column.data_type.clone(), required })
 }
 
 fn create_view(view: &CreateView) -> Result<Ddl, Error> {
@@ -291,6 +360,8 @@ mod tests {
             ("truncate table a.b", "TRUNCATE TABLE"),
             ("with s as (select 1 as id) insert into a.b select id from s", "INSERT 0"),
             ("update a.b set id = 2", "UPDATE"),
+            ("alter table a.b add column c int, drop column d", "ALTER TABLE"),
+            ("comment on column a.b.c is 'x'", "COMMENT"),
             ("insert into a.b values (1) on conflict do nothing", "INSERT 0"),
         ] {
             assert_eq!(read(sql).unwrap().map(|d| d.tag()), Some(tag), "{sql}");
