@@ -387,6 +387,24 @@ fn merge(dice: &mut Dice, model: &mut Vec<Row>, modulus: i64) -> (String, u64) {
     (sql, count)
 }
 
+/// PyIceberg and DuckDB read what the model holds.
+fn outside_engines_read(world: &World, model: &[Row]) {
+    let state = world.lake.tables().state(&"shop.t".parse().unwrap()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../e2e/readers/read_table.py");
+    let mut expected: Vec<String> = model.iter().map(|row| serde_json::json!(row).to_string()).collect();
+    expected.sort();
+    for reader in ["pyiceberg", "duckdb"] {
+        #[expect(clippy::disallowed_methods, reason = "`make test` says where the readers are")]
+        let python = std::env::var("LAKEBOX_READERS_PYTHON").expect("LAKEBOX_READERS_PYTHON; `make test` sets it");
+        let read = std::process::Command::new(python).arg(&script).args([reader, state.metadata_location()]).output().unwrap();
+        assert!(read.status.success(), "{reader}: {}", String::from_utf8_lossy(&read.stderr));
+        let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap();
+        let mut rows: Vec<String> = read["rows"].as_array().unwrap().iter().map(ToString::to_string).collect();
+        rows.sort();
+        assert_eq!(rows, expected, "{reader}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn random_statements_do_what_a_model_does() {
     for seed in [11, 12] {
@@ -415,6 +433,13 @@ async fn random_statements_do_what_a_model_does() {
             }
             model.sort();
             assert_eq!(rows(&client, "SELECT * FROM shop.t").await, shown(&model), "seed {seed}, step {step}");
+            if dice.one_in(6) {
+                let (table, stop) = ("shop.t".parse().unwrap(), CancellationToken::new());
+                let all = dice.one_in(2);
+                world.lake.rewrite_files(&table, &::lake::Thresholds::default(), all, &stop).await.unwrap();
+                world.lake.expire_snapshots(&table, &::lake::Retention { all: Default::default(), hourly: Default::default(), daily: Default::default() }).await.unwrap();
+                assert_eq!(rows(&client, "SELECT * FROM shop.t").await, shown(&model), "seed {seed}, step {step}, after upkeep");
+            }
             if dice.one_in(12) {
                 drop(client);
                 world = world.reopen().await;
@@ -423,6 +448,7 @@ async fn random_statements_do_what_a_model_does() {
             }
         }
         drop(client);
+        outside_engines_read(&world, &model);
         let files = |path: &Path| std::fs::read_dir(path).map_or(0, |dir| dir.count());
         assert!(files(&world.dir.path().join("lake/shop/t/data")) > 10, "it was on disk");
     }
