@@ -30,6 +30,20 @@ async fn sqlalchemy_reflects_queries_and_makes_tables_over_both_of_its_drivers()
 }
 
 #[tokio::test]
+async fn psycopg_changes_rows_and_columns_in_transactions() -> Result<()> {
+    let (_server, _project, lakebox) = lakebox().await?;
+    let port = lakebox.pgwire_port().to_string();
+    let out = Command::new(python("clients")?)
+        .arg(client("changes_checks.py"))
+        .args([&port, lakebox.url()])
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    report(&lakebox, &out, 6)?;
+    lakebox.terminate().await
+}
+
+#[tokio::test]
 async fn a_jdbc_program_finds_tables_binds_values_reads_through_cursors_and_cancels() -> Result<()> {
     let (_server, _project, lakebox) = lakebox().await?;
     ensure!(Path::new(JDBC).exists(), "there is no {JDBC}; run `make setup`");

@@ -241,7 +241,8 @@ impl Lake {
         Ok(())
     }
 
-    /// Makes the end of an [`crate::ObjectTransaction`] durable, then visible. The caller holds the lock of names.
+    /// Makes the end of an [`crate::ObjectTransaction`] durable, then visible. The caller holds the lock of names and those of the tables, the latter
+    /// until this returns, so that a later commit can't be shown before.
     pub(crate) async fn commit_objects(&self, changes: Changes) -> Result<(), Error> {
         let Changes { tables, views, made, dropped } = changes;
         let swaps = views.iter().map(|(view, expected, new)| {
@@ -251,9 +252,6 @@ impl Lake {
         let objects = made.iter().map(|layer| ObjectChange::AddNamespace(*layer)).chain(swaps);
         let objects: Vec<_> = objects.chain(dropped.iter().map(|layer| ObjectChange::RemoveNamespace(*layer))).collect();
         let moved: Vec<LakeTable> = tables.iter().map(|(name, ..)| name.clone()).collect();
-        // Held until it is shown, so that a later commit can't be shown before.
-        let _writers = self.inner.tables.lock(&moved).await?;
-        self.inner.tables.clear_doubt(&moved).await?;
         self.inner.tables.commit_objects(tables.clone(), &objects).await?;
         self.change_view(|next| {
             for (name, _, state) in tables {

@@ -2,6 +2,7 @@
 //!
 //! The only crate that knows the `iceberg` crate. It never asks a source anything and never runs SQL.
 
+mod columns;
 mod commit;
 mod error;
 pub mod index;
@@ -16,10 +17,11 @@ mod table;
 mod upkeep;
 mod view;
 
+pub use columns::{COMMENT, ColumnChange, column_comment};
 pub use commit::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange, Tables};
 pub use error::{Error, Kind};
 pub use lake::{Committed, Lake, LakeSettings, LakeStats};
-pub use objects::{ObjectTransaction, SQL_WRITER};
+pub use objects::{ObjectTransaction, RowDelta, SQL_WRITER};
 pub use outside::{
     CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
     read_elsewhere,

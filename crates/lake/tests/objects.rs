@@ -1,8 +1,8 @@
 //! What SQL makes: tables, views and schemas in transactions, seen by all at once or not at all.
 
-use crate::world::{World, rows, schema};
+use crate::world::{World, check_outside, printed, rows, schema};
 use futures::StreamExt;
-use lake::{CreateView, Kind, Lake, ObjectTransaction, ReplaceOptions, SendableBatches, SqlView};
+use lake::{CreateView, Kind, Lake, ObjectTransaction, ReplaceOptions, RowDelta, SendableBatches, SqlView, Thresholds};
 use model::{LakeTable, Layer};
 use serde_json::json;
 
@@ -78,7 +78,7 @@ async fn of_two_transactions_on_one_name_the_second_fails_and_changes_nothing() 
     made(lake).await;
     let (mut first, mut second) = (ObjectTransaction::default(), ObjectTransaction::default());
     first.append(lake, &named("t"), stream(&[4])).await.unwrap();
-    second.append(lake, &named("t"), stream(&[5, 6])).await.unwrap();
+    second.put_table(lake, named("t"), stream(&[5, 6]), options()).await.unwrap();
     second.set_view(lake, view_of("other"));
     first.commit(lake).await.unwrap();
     assert_eq!(second.commit(lake).await.unwrap_err().kind, Kind::Conflict);
@@ -89,6 +89,42 @@ async fn of_two_transactions_on_one_name_the_second_fails_and_changes_nothing() 
     third.commit(lake).await.unwrap();
     assert_eq!(lake.view().tables[&named("t")].live_rows(), 6);
     assert_eq!(ObjectTransaction::default().rename_table(lake, &named("no"), &named("yes")).unwrap_err().kind, Kind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_change_different_rows_of_a_table_all_take_place_and_upkeep_gives_way_to_them() {
+    let world = World::new().await;
+    let lake = &world.lake;
+    made(lake).await;
+    let (mut first, mut second) = (ObjectTransaction::default(), ObjectTransaction::default());
+    first.append(lake, &named("t"), stream(&[4])).await.unwrap();
+    let file = second.touch(lake, &named("t")).await.unwrap().files()[0].path.clone();
+    let append = second.write(lake, &named("t"), stream(&[30])).await.unwrap();
+    let delta = |rows: &[u32], append| RowDelta {
+        deletes: vec![(file.clone(), rows.iter().copied().collect())],
+        append,
+        exclusive: false,
+    };
+    second.change_rows(lake, &named("t"), delta(&[2], append)).await.unwrap();
+    let (mut third, mut fourth) = (second.clone(), ObjectTransaction::default());
+    fourth.change_rows(lake, &named("t"), RowDelta { exclusive: true, ..delta(&[0], Vec::new()) }).await.unwrap();
+    first.commit(lake).await.unwrap();
+    let stop = runtime::CancellationToken::new();
+    let error = lake.rewrite_files(&named("t"), &Thresholds::default(), true, &stop).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Conflict, "{error}");
+    second.commit(lake).await.unwrap();
+    assert_eq!(lake.view().tables[&named("t")].live_rows(), 4);
+    third.append(lake, &named("t"), stream(&[99])).await.unwrap();
+    assert_eq!(third.commit(lake).await.unwrap_err().kind, Kind::Conflict, "the row is gone already");
+    assert_eq!(fourth.commit(lake).await.unwrap_err().kind, Kind::Conflict, "it bears nobody beside it");
+    let expected: Vec<_> = [1, 2, 4, 30].map(printed).into();
+    check_outside(lake.tables().state(&named("t")).unwrap().metadata_location(), &expected);
+    // Nobody is at work on it now.
+    let done = lake.rewrite_files(&named("t"), &Thresholds::default(), true, &stop).await.unwrap();
+    assert_eq!((done.files_before, done.files_after, done.deleted_rows), (3, 1, 1));
+    check_outside(lake.tables().state(&named("t")).unwrap().metadata_location(), &expected);
+    let world = world.reopen().await;
+    assert_eq!(world.lake.view().tables[&named("t")].live_rows(), 4);
 }
 
 fn layer() -> Layer {

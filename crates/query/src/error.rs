@@ -30,6 +30,8 @@ pub enum Kind {
     ScanLimit,
     /// Too many queries run and wait already.
     Busy,
+    /// Somebody else changed the same table meanwhile; nothing of it took place, and it may succeed when it is run again.
+    Conflict,
     /// A file can't be read.
     Storage,
     /// A broken invariant of ours.
@@ -38,7 +40,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tests that walk them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Syntax,
         Self::UnknownTable,
         Self::UnknownColumn,
@@ -50,6 +52,7 @@ impl Kind {
         Self::Memory,
         Self::ScanLimit,
         Self::Busy,
+        Self::Conflict,
         Self::Storage,
         Self::Internal,
     ];
@@ -68,6 +71,7 @@ impl Kind {
             Self::Memory => "sql.memory",
             Self::ScanLimit => "sql.scan_limit",
             Self::Busy => "sql.busy",
+            Self::Conflict => "sql.conflict",
             Self::Storage => "sql.storage",
             Self::Internal => "sql.internal",
         }
@@ -77,7 +81,7 @@ impl Kind {
     pub const fn fault(self) -> Fault {
         match self {
             Self::Internal => Fault::Us,
-            Self::Storage | Self::Busy => Fault::Outside,
+            Self::Storage | Self::Busy | Self::Conflict => Fault::Outside,
             _ => Fault::User,
         }
     }

@@ -6,6 +6,7 @@
 mod access;
 mod accesses;
 mod ddl;
+mod dml;
 mod encode;
 mod engine;
 mod error;
@@ -22,6 +23,7 @@ mod travel;
 
 pub use access::Users;
 pub use accesses::{AccessKind, AccessSum, FilterKind};
+pub use ddl::Changed;
 pub use encode::{Body, Form, encode};
 pub use engine::{
     Counters, Engine, Estimate, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, ScanEstimate,

@@ -17,6 +17,8 @@ pub(super) struct Garbage {
     pub kept_lists: Vec<String>,
     /// Whether data files may belong to another table too.
     pub shares_files: bool,
+    /// Where the files are that may be removed; everywhere where empty. An outside engine may have added files to its table that are somebody else's.
+    pub homes: Vec<Path>,
 }
 
 impl Garbage {
@@ -51,6 +53,9 @@ impl Garbage {
             dead.push(store.path(location)?);
         }
         let data = data.iter().map(|location| store.path(location)).collect::<Result<Vec<_>, _>>()?;
+        let at_home = |path: &Path| self.homes.is_empty() || self.homes.iter().any(|home| path.prefix_matches(home));
+        dead.retain(at_home);
+        let data: Vec<Path> = data.into_iter().filter(at_home).collect();
         // What a query still reads is found by the next search for orphans.
         dead.extend(pins.unread(data));
         Ok(dead)

@@ -11,7 +11,9 @@ mod rewrite;
 pub(crate) mod snapshot;
 mod summary;
 mod tables;
+mod touched;
 
 pub use change::{GC_ENABLED, SUMMARY_CURSOR, SUMMARY_POSITION, SUMMARY_SOURCE, TableChange};
 pub(crate) use tables::Staged;
 pub use tables::Tables;
+pub(crate) use touched::Touched;

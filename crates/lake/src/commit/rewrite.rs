@@ -84,12 +84,12 @@ impl Rewrite<'_> {
         let added =
             plan.appended.iter().map(|(w, _)| describe(self.store, w, &ids, self.sort_order)).collect::<Result<Vec<_>, _>>()?;
         let leaving = plan.removed.iter().map(|f| Arc::clone(&f.manifest)).collect();
-        let gone = plan.removed.iter().map(|f| self.store.location(&f.view.path)).collect();
+        let gone = plan.removed.iter().map(|f| f.view.path.clone()).collect();
         let data = self.of_kind(of(ManifestContentType::Data), ManifestContentType::Data, added, leaving, gone).await?;
 
         let added: Vec<DataFile> = new.iter().map(|e| e.file.clone()).collect();
         let leaving = plan.removed_deletes.iter().map(|d| Arc::clone(&d.manifest)).collect();
-        let gone = plan.removed_deletes.iter().map(|d| d.entry.file_path().to_owned()).collect();
+        let gone = plan.removed_deletes.iter().map(|d| self.store.path(d.entry.file_path())).collect::<Result<_, _>>()?;
         let hides = self.of_kind(of(ManifestContentType::Deletes), ManifestContentType::Deletes, added, leaving, gone).await?;
 
         let mut files =
@@ -113,7 +113,7 @@ impl Rewrite<'_> {
         content: ManifestContentType,
         added: Vec<DataFile>,
         leaving: HashSet<Arc<str>>,
-        gone: HashSet<String>,
+        gone: HashSet<Path>,
     ) -> Result<Rewritten, Error> {
         let merge = live.len() >= MANIFESTS_MOST || (self.merges && live.len() > 1);
         let is_replaced =
@@ -122,7 +122,9 @@ impl Rewrite<'_> {
         let read = futures::future::try_join_all(replaced.iter().map(|m| manifests::read(self.store, m))).await?;
         let mut listing = Listing { added, ..Listing::default() };
         for entry in read.into_iter().flatten().filter(|e| e.status != ManifestStatus::Deleted) {
-            let list = if gone.contains(entry.file_path()) { &mut listing.removed } else { &mut listing.carried };
+            // By place: an outside engine may spell it in another way.
+            let list =
+                if gone.contains(&self.store.path(entry.file_path())?) { &mut listing.removed } else { &mut listing.carried };
             list.push(entry);
         }
         let mut new = None;

@@ -149,9 +149,11 @@ impl<'a> Work<'a> {
             return Ok(Vec::new());
         }
         let (store, table) = (self.store.clone(), self.change.table.clone());
+        let former = self.former.map_or(&[][..], |f| &f.files);
+        let spellings = former.iter().filter_map(|f| Some((f.view.path.clone(), Arc::clone(f.spelling.as_ref()?)))).collect();
         runtime::blocking("encoding delete files", move || {
             let path = || Path::from(format!("{}/{}/data/{}-deletes.parquet", table.layer, table.name, uuid::Uuid::now_v7()));
-            new.iter().map(|positions| deletes::encode(&store, path(), positions)).collect()
+            new.iter().map(|positions| deletes::encode(&store, path(), positions, &spellings)).collect()
         })
         .await?
     }
@@ -169,6 +171,7 @@ impl<'a> Work<'a> {
             kept_lists: lists(&new.metadata),
             shares_files: new.metadata.properties().get(super::GC_ENABLED).is_some_and(|v| v == "false"),
             lists: new.expired_lists,
+            homes: if table.layer.is_kept() { Vec::new() } else { homes(self.store, &table, new.metadata.location()) },
         };
         let parts = Parts {
             table: table.clone(),
@@ -183,6 +186,12 @@ impl<'a> Work<'a> {
         let expected = self.former.map(|f| f.metadata_location.clone());
         Ok(Prepared { table, expected, writer: self.change.writer, files, data, state: TableState::new(parts, spec), garbage })
     }
+}
+
+/// Where a users' table has its files: where its metadata says, and, once it was renamed, under its name.
+fn homes(store: &Store, table: &LakeTable, location: &str) -> Vec<Path> {
+    let named = Path::from(format!("{}/{}", table.layer, table.name));
+    store.path(location).into_iter().chain([named]).collect()
 }
 
 /// The manifest lists of all snapshots.

@@ -3,6 +3,7 @@ use super::{
     moves::Moves,
     pins::Pins,
     snapshot::{Prepared, prepare},
+    touched::{Touched, Touching},
 };
 use crate::{
     Error,
@@ -48,6 +49,10 @@ struct Inner {
     moves: Arc<Moves>,
     /// Views that queries may hold.
     pins: Pins,
+    /// Tables that SQL transactions are at work on.
+    touching: Arc<Touching>,
+    /// Whose turn it is to change rows of a table by a statement of SQL.
+    turns: parking_lot::Mutex<HashMap<LakeTable, Arc<Mutex<()>>>>,
     /// Tables as they were, least recently read first.
     former: parking_lot::Mutex<VecDeque<Arc<TableState>>>,
 }
@@ -86,6 +91,8 @@ impl Tables {
             doubtful: parking_lot::Mutex::default(),
             moves: Arc::default(),
             pins: Pins::default(),
+            touching: Arc::default(),
+            turns: parking_lot::Mutex::default(),
             former: parking_lot::Mutex::default(),
         };
         let tables = Self { inner: Arc::new(inner) };
@@ -189,6 +196,7 @@ impl Tables {
         let names: Vec<LakeTable> = changes.iter().map(|c| c.table.clone()).collect();
         let _writers = self.lock(&names).await?;
         self.clear_doubt(&names).await?;
+        self.give_way(&changes)?;
         let mut changes = changes;
         for change in &mut changes {
             change.deletes = self.inner.moves.lead(&change.table, std::mem::take(&mut change.deletes));
@@ -212,7 +220,8 @@ impl Tables {
                 self.inner.moves.moved(name, state.writer(), moved);
             }
         }
-        for (name, dead) in garbage {
+        for (name, mut dead) in garbage {
+            dead.shares_files |= self.is_registered_twice(&name);
             dead.collect(&self.inner.store, &self.inner.pins, &self.sharing(&name)).await;
         }
         let moved = names.iter().filter(|name| made.contains_key(*name)).cloned().collect();
@@ -220,6 +229,29 @@ impl Tables {
         let states = after.collect::<Option<Vec<_>>>();
         let states = states.ok_or_else(|| Error::new(Kind::Bug, "a change to a table that does not exist changed nothing"))?;
         Ok(Applied { states, moved })
+    }
+
+    /// Refuses upkeep of tables that SQL transactions are at work on.
+    fn give_way(&self, changes: &[TableChange]) -> Result<(), Error> {
+        let upkeep = |c: &&TableChange| c.moved.is_some() || c.merge_manifests || !c.expire.is_empty();
+        match changes.iter().filter(upkeep).find(|c| self.inner.touching.is_touched(&c.table)) {
+            None => Ok(()),
+            Some(c) => Err(Error::new(Kind::Conflict, format!("a SQL transaction is changing {}", c.table)).with_table(&c.table)),
+        }
+    }
+
+    /// A SQL transaction begins to change a table: yields what the table is now. Upkeep leaves it alone until the guard is dropped.
+    pub(crate) async fn touch(&self, table: &LakeTable) -> Result<(Option<Arc<TableState>>, Touched), Error> {
+        // Under the lock, so that no upkeep is between its look at the guards and its commit.
+        let _writer = self.lock(std::slice::from_ref(table)).await?;
+        Ok((self.state(table), self.inner.touching.begin(table)))
+    }
+
+    /// Waits for a statement's turn to change rows of a table, so that statements which are transactions of their own queue instead of running into
+    /// each other. Only a courtesy: commits find conflicts whoever holds it.
+    pub async fn turn(&self, table: &LakeTable) -> OwnedMutexGuard<()> {
+        let turn = Arc::clone(self.inner.turns.lock().entry(table.clone()).or_default());
+        turn.lock_owned().await
     }
 
     /// Writes a table that nobody can see yet: [`Self::commit_objects`] puts it in place.
@@ -268,8 +300,17 @@ impl Tables {
     /// The manifest lists of every table that may have data files of `table`: bronze and silver of one source table share theirs.
     fn sharing(&self, table: &LakeTable) -> Vec<String> {
         let states = self.inner.states.read();
-        let others = states.values().filter(|s| s.table() != table && s.table().name == table.name);
+        let uuid = states.get(table).map(|s| s.parts.metadata.uuid());
+        let same = |s: &TableState| s.table().name == table.name || Some(s.parts.metadata.uuid()) == uuid;
+        let others = states.values().filter(|s| s.table() != table && same(s));
         others.flat_map(|s| super::snapshot::lists(&s.parts.metadata)).collect()
+    }
+
+    /// Whether the same table is known under another name too.
+    fn is_registered_twice(&self, table: &LakeTable) -> bool {
+        let states = self.inner.states.read();
+        let uuid = states.get(table).map(|s| s.parts.metadata.uuid());
+        states.values().any(|s| s.table() != table && Some(s.parts.metadata.uuid()) == uuid)
     }
 
     /// Waits for the tables' turn. Always in the same order, so that two commits can't wait for each other.

@@ -72,7 +72,12 @@ pub(crate) async fn open(store: &Store, path: &Path, ids: Vec<i32>, rows: Option
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
     let builder = ParquetRecordBatchStreamBuilder::new_with_options(file, options).await.map_err(unreadable)?;
     let schema = builder.schema().clone();
-    let roots: Vec<usize> = ids.iter().filter_map(|&id| position(&schema, Some(id))).collect();
+    // A file that was not written for Iceberg has no ids: its columns go by name, so all are read.
+    let nameless = schema.fields().iter().all(|f| crate::field_id(f).is_none());
+    let roots: Vec<usize> = match nameless {
+        true => (0..schema.fields().len()).collect(),
+        false => ids.iter().filter_map(|&id| position(&schema, Some(id))).collect(),
+    };
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
     if let Some(rows) = rows {

@@ -53,11 +53,18 @@ fn schema() -> SchemaRef {
     ]))
 }
 
+/// How outside engines spell the places of data files, where they do so in another way than lakebox.
+pub(crate) type Spellings = HashMap<Path, Arc<str>>;
+
 /// Encodes one delete file at `path`, whose name gets the digest of what is inside. It computes: call it from a thread that may.
 ///
 /// # Errors
 /// [`crate::error::Kind::Bug`] where there is nothing to delete or Parquet refuses.
-pub(crate) fn encode(store: &Store, path: Path, positions: &Positions) -> Result<EncodedDeletes, Error> {
+pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, spellings: &Spellings) -> Result<EncodedDeletes, Error> {
+    let location = |path: &Path| spellings.get(path).map_or_else(|| store.location(path), |s| s.to_string());
+    let mut located: Vec<(String, &Arc<RoaringBitmap>)> = positions.iter().map(|(path, rows)| (location(path), rows)).collect();
+    // The specification wants them sorted by file, as it is spelt, and row.
+    located.sort_by(|a, b| a.0.cmp(&b.0));
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .set_column_dictionary_enabled(ColumnPath::from(POS), false)
@@ -70,9 +77,7 @@ pub(crate) fn encode(store: &Store, path: Path, positions: &Positions) -> Result
     let mut bytes = Vec::new();
     let failed = |e| Error::bug("encoding a delete file", e);
     let mut writer = ArrowWriter::try_new_with_options(&mut bytes, Arc::clone(&schema), options).map_err(failed)?;
-    // Locations share the root, so the order of paths is the order of locations.
-    for (data_file, deleted) in positions {
-        let location = store.location(data_file);
+    for (location, deleted) in &located {
         let mut rows = deleted.iter().map(i64::from);
         loop {
             let chunk: Vec<i64> = rows.by_ref().take(CHUNK_ROWS).collect();
@@ -87,20 +92,19 @@ pub(crate) fn encode(store: &Store, path: Path, positions: &Positions) -> Result
     }
     writer.close().map_err(failed)?;
     let path = names::with_digest(&path, &bytes);
-    let file = describe(store, &path, bytes.len() as u64, positions)?;
+    let file = describe(store, &path, bytes.len() as u64, &located)?;
     let scope = if positions.len() == 1 { positions.keys().next().cloned() } else { None };
     Ok(EncodedDeletes { path, bytes: bytes.into(), file, scope })
 }
 
 /// The manifest entry of a delete file, with bounds that let readers skip it exactly when they may.
-fn describe(store: &Store, path: &Path, bytes: u64, positions: &Positions) -> Result<DataFile, Error> {
-    let (Some((first, _)), Some((last, _))) = (positions.first_key_value(), positions.last_key_value()) else {
+fn describe(store: &Store, path: &Path, bytes: u64, located: &[(String, &Arc<RoaringBitmap>)]) -> Result<DataFile, Error> {
+    let (Some((first, _)), Some((last, _))) = (located.first(), located.last()) else {
         return Err(Error::new(crate::error::Kind::Bug, "a delete file was to be written without deletes"));
     };
-    let lowest = positions.values().filter_map(|p| p.min()).min().unwrap_or(0);
-    let highest = positions.values().filter_map(|p| p.max()).max().unwrap_or(0);
-    let rows: u64 = positions.values().map(|p| p.len()).sum();
-    let (first, last) = (store.location(first), store.location(last));
+    let lowest = located.iter().filter_map(|(_, p)| p.min()).min().unwrap_or(0);
+    let highest = located.iter().filter_map(|(_, p)| p.max()).max().unwrap_or(0);
+    let rows: u64 = located.iter().map(|(_, p)| p.len()).sum();
     let counts = |n: u64| HashMap::from([(FILE_PATH_ID, n), (POS_ID, n)]);
     DataFileBuilder::default()
         .content(DataContentType::PositionDeletes)
@@ -110,9 +114,9 @@ fn describe(store: &Store, path: &Path, bytes: u64, positions: &Positions) -> Re
         .file_size_in_bytes(bytes)
         .value_counts(counts(rows))
         .null_value_counts(counts(0))
-        .lower_bounds(HashMap::from([(FILE_PATH_ID, Datum::string(&first)), (POS_ID, Datum::long(i64::from(lowest)))]))
-        .upper_bounds(HashMap::from([(FILE_PATH_ID, Datum::string(&last)), (POS_ID, Datum::long(i64::from(highest)))]))
-        .referenced_data_file((first == last).then_some(first))
+        .lower_bounds(HashMap::from([(FILE_PATH_ID, Datum::string(first)), (POS_ID, Datum::long(i64::from(lowest)))]))
+        .upper_bounds(HashMap::from([(FILE_PATH_ID, Datum::string(last)), (POS_ID, Datum::long(i64::from(highest)))]))
+        .referenced_data_file((first == last).then(|| first.clone()))
         .build()
         .map_err(|e| Error::bug("describing a delete file", e))
 }
@@ -169,7 +173,7 @@ mod tests {
                 .collect();
             let store = store();
             let path = Path::from("t/data/d.parquet");
-            let encoded = encode(&store, path.clone(), &positions).unwrap();
+            let encoded = encode(&store, path.clone(), &positions, &Spellings::new()).unwrap();
             let back = decode(&store, &path, encoded.bytes).unwrap();
             prop_assert_eq!(back.len(), positions.len());
             let bound = |b: &HashMap<i32, Datum>, id| b[&id].literal().clone();

@@ -147,8 +147,9 @@ fn file_record(
     }
     let stats = Arc::new(stats);
     let path = store.path(entry.file_path())?;
+    let spelling = (store.location(&path) != entry.file_path()).then(|| Arc::from(entry.file_path()));
     let view = ViewFile { path, bytes: entry.file_size_in_bytes(), rows: entry.record_count(), deleted: None, stats };
-    Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None })
+    Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None, spelling })
 }
 
 /// By the specification a position delete only hides rows of files in its own partition. Some readers go by that and others by the path

@@ -41,6 +41,8 @@ pub(crate) struct FileRecord {
     pub manifest: Arc<str>,
     /// Of its deleted positions, those that delete files with many scopes hold.
     pub in_wide: Option<Arc<RoaringBitmap>>,
+    /// How the metadata spells its place, where an outside engine did so in another way than lakebox: deletes must name it in the same words.
+    pub spelling: Option<Arc<str>>,
 }
 
 /// A live delete file.
@@ -183,12 +185,30 @@ impl TableState {
         self.parts.manifests.iter().filter(|m| crate::commit::manifests::is_live(m)).count()
     }
 
-    /// Whether lakebox keeps the table and may lay its files out anew. Those of outside engines have partitions, other versions and other spellings of
-    /// paths, and are their makers' to see to.
+    /// Whether lakebox may lay the table's files out anew.
     pub(crate) fn is_ours(&self) -> bool {
+        self.foreign().is_none()
+    }
+
+    /// Whether outside engines write it: then upkeep waits for them to pause.
+    pub fn is_written_outside(&self) -> bool {
+        !self.parts.table.layer.is_kept() && self.writer() != Some(crate::SQL_WRITER)
+    }
+
+    /// When its metadata last changed, in microseconds since 1970.
+    pub fn updated_us(&self) -> i64 {
+        self.parts.metadata.last_updated_ms() * 1000
+    }
+
+    /// Why lakebox can't write files of the table itself, where it can't: it writes format version 2 without partitions.
+    pub fn foreign(&self) -> Option<String> {
         let metadata = &self.parts.metadata;
-        let plain = metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned());
-        self.parts.table.layer.is_kept() && metadata.format_version() == FormatVersion::V2 && plain
+        if metadata.format_version() != FormatVersion::V2 {
+            return Some(format!("it has Iceberg format version {}", metadata.format_version() as u8));
+        }
+        let plain =
+            metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned()) && metadata.default_partition_spec_id() == 0;
+        (!plain).then(|| "an outside engine partitioned it".to_owned())
     }
 
     /// A table property.

@@ -1,6 +1,6 @@
 //! Files in the warehouse that no metadata names: what a crash, a failed commit or a dropped table left behind.
 
-use crate::{Error, Lake, TableState, commit::manifests, store::Store};
+use crate::{Error, Lake, SQL_WRITER, TableState, commit::manifests, store::Store};
 use futures::StreamExt;
 use model::Layer;
 use object_store::path::Path;
@@ -32,9 +32,9 @@ impl Lake {
         let store = self.warehouse();
         let mut found = Orphans::default();
         let mut old = Vec::new();
-        // What lies in other namespaces is of outside engines, which may keep files there that no table names.
-        for layer in Layer::ALL {
-            let prefix = Path::from(layer.as_str());
+        let layers = Layer::ALL.iter().map(|layer| Path::from(layer.as_str()));
+        let prefixes: Vec<Path> = layers.chain(self.made_by_sql().await?).collect();
+        for prefix in prefixes {
             let objects = store.objects();
             let mut listed = objects.list(Some(&prefix));
             while let Some(object) = listed.next().await {
@@ -62,6 +62,19 @@ impl Lake {
 }
 
 impl Lake {
+    /// Where tables of users' schemas are that SQL made. What else lies in these schemas is of outside engines, which may keep files there that no table
+    /// names, and none of it is looked at while a table there can't be read: after a rename its files may be anywhere.
+    async fn made_by_sql(&self) -> Result<Vec<Path>, Error> {
+        let records = self.tables().catalog().tables().await?;
+        let mut users = records.iter().filter(|record| !record.table.layer.is_kept());
+        if users.any(|record| self.tables().state(&record.table).is_none()) {
+            return Ok(Vec::new());
+        }
+        let states = self.tables().all();
+        let made = states.iter().filter(|s| !s.table().layer.is_kept() && s.writer() == Some(SQL_WRITER));
+        Ok(made.map(|s| Path::from(format!("{}/{}", s.table().layer, s.table().name))).collect())
+    }
+
     /// Where tables have their files that the catalog knows and that could not be loaded: what they name is not known.
     async fn unreadable(&self) -> Result<Vec<Path>, Error> {
         let records = self.tables().catalog().tables().await?;

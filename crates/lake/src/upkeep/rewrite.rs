@@ -13,10 +13,12 @@ use crate::{
         moved::{Moved, NOWHERE, OldFile},
     },
     view::ViewFile,
+    with_field_id,
 };
 use arrow::{
     array::{BooleanArray, RecordBatch},
     compute::{concat_batches, filter_record_batch, take_record_batch},
+    datatypes::{Schema, SchemaRef},
 };
 use object_store::path::Path;
 use roaring::RoaringBitmap;
@@ -137,7 +139,7 @@ impl Work {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let rows = shape::project(&rows, &rows.schema(), &self.schema)?;
+        let rows = shape::project(&rows, &identified(&rows.schema(), &self.schema), &self.schema)?;
         let places = places.into_iter().map(|row| (number, row)).collect();
         if self.order.is_none() {
             return self.write(&rows, places);
@@ -249,6 +251,18 @@ fn live(batch: &RecordBatch, first: u32, deleted: Option<&RoaringBitmap>) -> Res
     let keep: BooleanArray = all.clone().map(|row| Some(!gone.contains(row))).collect();
     let rows = filter_record_batch(batch, &keep).map_err(|e| Error::bug("leaving deleted rows out", e))?;
     Ok((rows, all.filter(|row| !gone.contains(*row)).collect()))
+}
+
+/// The columns of a file with the table's ids: a file that was added to the table without being written for it has none, and its columns go by name.
+fn identified(file: &SchemaRef, table: &Schema) -> SchemaRef {
+    if file.fields().iter().any(|f| field_id(f).is_some()) {
+        return Arc::clone(file);
+    }
+    let fields = file.fields().iter().map(|field| {
+        let known = table.field_with_name(field.name()).ok().and_then(field_id);
+        known.map_or_else(|| field.as_ref().clone(), |id| with_field_id(field, id))
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 fn bug(what: &str) -> Error {

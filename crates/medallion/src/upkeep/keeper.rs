@@ -21,6 +21,9 @@ use tokio::sync::{
 /// So often a rewrite that somebody asked for gives way to other writers before it is given up.
 const GIVES_WAY_MOST: u32 = 5;
 
+/// How long an outside engine has not written to its table before upkeep works on it.
+const OUTSIDE_PAUSE_US: i64 = 60_000_000;
+
 /// Runs that are kept at hand.
 const RECENT: usize = 500;
 
@@ -78,11 +81,16 @@ impl Upkeep {
         let all = self.tables();
         let tables: Vec<Option<LakeTable>> = match table {
             Some(table) if all.contains(table) => vec![Some(table.clone())],
-            Some(table) if !table.layer.is_kept() => {
-                let message = format!("{table} is not lakebox's to keep in shape: see to it with the engine that writes it");
+            Some(table) => {
+                let reason = self.shared.lake.tables().state(table).and_then(|state| state.foreign());
+                let message = match reason {
+                    Some(reason) => format!(
+                        "{table} is not lakebox's to keep in shape, because {reason}: see to it with the engine that writes it"
+                    ),
+                    None => format!("there is no table {table}"),
+                };
                 return Err(Error::new(Kind::UnknownTable, message));
             }
-            Some(table) => return Err(Error::new(Kind::UnknownTable, format!("there is no table {table}"))),
             None => all.into_iter().map(Some).collect(),
         };
         let asked = self.shared.queue.lock().ask(&tables, steps);
@@ -131,9 +139,17 @@ impl Upkeep {
         self.shared.catalog.upkeep_totals().await.map_err(unread)
     }
 
-    /// The tables that lakebox keeps; those in namespaces of one's own are seen to by their writers.
+    /// The tables that lakebox can write. Others, which outside engines partitioned or made in another format version, are seen to by their writers.
     fn tables(&self) -> Vec<LakeTable> {
-        self.shared.lake.view().tables.keys().filter(|table| table.layer.is_kept()).cloned().collect()
+        let states = self.shared.lake.tables().all();
+        states.iter().filter(|state| state.foreign().is_none()).map(|state| state.table().clone()).collect()
+    }
+
+    /// Whether upkeep may work on a table unasked. A table of an outside engine is left alone until the engine pauses: its next commit would fail over
+    /// files that moved, and not every engine tries again.
+    fn pauses(&self, table: &LakeTable, now_us: i64) -> bool {
+        let state = self.shared.lake.tables().state(table);
+        state.is_none_or(|state| !state.is_written_outside() || now_us - state.updated_us() >= OUTSIDE_PAUSE_US)
     }
 
     /// The newest runs of this process and the one before, newest first, without asking the catalog.
@@ -176,8 +192,10 @@ impl Upkeep {
         let shared = &self.shared;
         let is_due = |table: &LakeTable| self.rewrite_due(table);
         let now = shared.clock.now_us();
+        let mut tables = self.tables();
+        tables.retain(|table| self.pauses(table, now));
         let mut queue = shared.queue.lock();
-        let next = queue.next(&shared.settings, &self.tables(), is_due, now);
+        let next = queue.next(&shared.settings, &tables, is_due, now);
         queue.doing.clone_from(&next);
         next
     }

@@ -4,6 +4,7 @@ use super::{
 };
 use crate::{
     Engine, Error, Kind, QueryRequest, QueryRunning,
+    dml::{RowChange, Sorter, cast_parameter, select},
     engine::{Prepared, parse, with_params},
     travel,
 };
@@ -13,11 +14,12 @@ use datafusion::{
     sql::{
         parser::Statement,
         resolve::resolve_table_references,
-        sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Sql, Value},
+        sqlparser::ast::{Query, SetExpr, Statement as Sql},
     },
 };
-use lake::{Lake, LakeView, ObjectTransaction, ReplaceOptions, SQL_WRITER, SqlView};
+use lake::{Lake, LakeView, ObjectTransaction, ReplaceOptions, RowDelta, SQL_WRITER, SqlView};
 use model::{LakeTable, Layer};
+use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -59,17 +61,7 @@ pub(crate) fn typed_values(table: &Schema, columns: &[String], query: &Query) ->
         let places = places(table, columns, row.content.len())?;
         for (field, place) in table.fields().iter().zip(places) {
             let Some(expr) = place.and_then(|i| row.content.get_mut(i)) else { continue };
-            if !matches!(expr, Expr::Value(v) if matches!(v.value, Value::Placeholder(_))) {
-                continue;
-            }
-            let cast = parse(&format!("SELECT CAST({expr} AS {})", crate::sql_types::sql_type_name(field.data_type())))?;
-            if let Statement::Statement(sql) = cast
-                && let Sql::Query(cast) = *sql
-                && let SetExpr::Select(select) = *cast.body
-                && let Some(SelectItem::UnnamedExpr(cast)) = select.projection.into_iter().next()
-            {
-                *expr = cast;
-            }
+            *expr = cast_parameter(expr.clone(), field)?;
         }
     }
     Ok(query)
@@ -91,7 +83,9 @@ pub(crate) fn lake_error(error: lake::Error) -> Error {
     let kind = match error.kind {
         lake::Kind::NotFound => Kind::UnknownTable,
         lake::Kind::Schema => Kind::Invalid,
-        lake::Kind::Conflict => Kind::Busy,
+        lake::Kind::Conflict => Kind::Conflict,
+        lake::Kind::Invalid | lake::Kind::Exists => Kind::Invalid,
+        lake::Kind::Owned => Kind::Unsupported,
         lake::Kind::Storage | lake::Kind::Catalog => Kind::Storage,
         _ => Kind::Internal,
     };
@@ -198,13 +192,37 @@ impl Executor<'_> {
             }
             Ddl::Insert { name, columns, query } => {
                 let (table, schema) = self.table(&name)?;
-                let running = self.start(*query).await?;
+                let query = if self.values.is_empty() { *query } else { typed_values(&schema, &columns, &query)? };
+                let running = self.start(query).await?;
                 let places = places(&schema, &columns, running.schema.fields().len())?;
                 let rows = into_table(running.stream, schema, places);
                 let rows = self.transaction.append(self.lake, &table, rows).await.map_err(lake_error)?;
                 Ok(done(Some(rows)))
             }
+            Ddl::Alter { name, if_exists, steps } => {
+                let did = Box::pin(self.alter(&name, if_exists, &steps)).await?;
+                Ok(if did { done(None) } else { skipped })
+            }
+            Ddl::Comment { name, column, comment } => self.comment(&name, column, comment).await.map(|()| done(None)),
+            Ddl::Rows(change) => Box::pin(self.change_rows(&change)).await.map(|rows| done(Some(rows))),
         }
+    }
+
+    /// Deletes, updates and adds rows of a table as a statement says. Yields how many.
+    async fn change_rows(&mut self, change: &RowChange) -> Result<u64, Error> {
+        let (table, _) = self.table(&change.name)?;
+        let state = self.transaction.touch(self.lake, &table).await.map_err(lake_error)?;
+        let columns = crate::sql_types::plain_schema(state.schema());
+        let selection = select(change, &table, &columns, &state.spec().key)?;
+        let running = self.start(selection.query).await?;
+        let files = Arc::clone(state.files());
+        let sorter = Arc::new(Mutex::new(Sorter::new(columns, selection.effects, change.once, files.len())));
+        let rows = Sorter::incoming(&sorter, running.stream);
+        let append = self.transaction.write(self.lake, &table, rows).await.map_err(lake_error)?;
+        let (deletes, changed) = sorter.lock().end(&files);
+        let delta = RowDelta { deletes, append, exclusive: change.once };
+        self.transaction.change_rows(self.lake, &table, delta).await.map_err(lake_error)?;
+        Ok(changed)
     }
 
     /// A table of a user that rows can be added to, with its columns.
@@ -219,6 +237,11 @@ impl Executor<'_> {
             Some((view, true)) => Err(Error::new(Kind::Invalid, format!("{view} is a view: it has no rows of its own"))),
             None => Err(missing("table", name)),
         }
+    }
+
+    /// The columns that identify a row of a table.
+    pub(crate) fn key(&self, table: &LakeTable) -> Vec<String> {
+        self.view().tables.get(table).map(|t| t.key.clone()).unwrap_or_default()
     }
 
     /// The name that something new gets.
@@ -280,7 +303,7 @@ impl Executor<'_> {
     }
 
     /// Runs a query of the statement on what the transaction sees.
-    async fn start(&self, query: Query) -> Result<QueryRunning, Error> {
+    pub(super) async fn start(&self, query: Query) -> Result<QueryRunning, Error> {
         let request =
             QueryRequest { id: Some(self.id.clone()), timeout: self.timeout, ..QueryRequest::new(self.sql.to_owned(), "pgwire") };
         let (engine, view, path, values) = (self.engine.clone(), self.view(), Arc::clone(&self.path), self.values.clone());
@@ -456,7 +479,7 @@ fn exists(what: &str, name: &str) -> Error {
     Error::new(Kind::Invalid, format!("{what} \"{name}\" already exists"))
 }
 
-fn missing(what: &str, path: &ObjectPath) -> Error {
+pub(super) fn missing(what: &str, path: &ObjectPath) -> Error {
     let name = path.schema.as_ref().map_or_else(|| path.name.clone(), |schema| format!("{schema}.{}", path.name));
     Error::new(Kind::UnknownTable, format!("{what} \"{name}\" does not exist"))
 }

@@ -1,9 +1,13 @@
 //! What SQL makes and changes: schemas, views, and tables in the schemas that users made.
 
+mod alone;
+mod columns;
 mod execute;
 mod rows;
 mod statement;
 
-pub(crate) use execute::{Executor, commit, lake_error, typed_values};
+pub use alone::Changed;
+pub(crate) use alone::{Alone, alone};
+pub(crate) use execute::{Done, Executor, commit, lake_error, typed_values};
 pub(crate) use rows::{fitted, places};
 pub(crate) use statement::{Ddl, ObjectPath, ddl_of, identifier, path_of};

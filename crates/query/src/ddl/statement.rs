@@ -1,8 +1,14 @@
-use crate::{Error, Kind, engine::CATALOG, sql_types::stored_type};
+use crate::{
+    Error, Kind,
+    dml::{RowChange, row_change},
+    engine::CATALOG,
+    sql_types::stored_type,
+};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    AlterTableOperation, ColumnOption, CreateTable, CreateTableOptions, CreateView, Ident, ObjectName, ObjectType, Query,
-    RenameTableNameKind, SchemaName, Statement as Sql, TableConstraint, TableObject,
+    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, CommentObject, CreateTable, CreateTableOptions,
+    CreateView, Ident, ObjectName, ObjectType, Query, RenameTableNameKind, SchemaName, SetExpr, Statement as Sql,
+    TableConstraint, TableObject,
 };
 use model::Layer;
 use std::sync::Arc;
@@ -17,16 +23,80 @@ pub(crate) struct ObjectPath {
 /// A statement that makes or changes something.
 #[derive(Debug, Clone)]
 pub(crate) enum Ddl {
-    CreateSchema { name: String, if_not_exists: bool },
-    DropSchema { names: Vec<String>, if_exists: bool, cascade: bool },
-    CreateView { name: ObjectPath, columns: Vec<String>, query: Box<Query>, or_replace: bool },
-    CreateTable { name: ObjectPath, columns: Vec<ColumnOf>, key: Vec<String>, if_not_exists: bool },
-    CreateTableAs { name: ObjectPath, query: Box<Query>, or_replace: bool, if_not_exists: bool },
-    Drop { views: bool, names: Vec<ObjectPath>, if_exists: bool, cascade: bool },
-    Rename { name: ObjectPath, to: String, if_exists: bool },
-    SetSchema { name: ObjectPath, schema: String },
-    Truncate { names: Vec<ObjectPath> },
-    Insert { name: ObjectPath, columns: Vec<String>, query: Box<Query> },
+    CreateSchema {
+        name: String,
+        if_not_exists: bool,
+    },
+    DropSchema {
+        names: Vec<String>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    CreateView {
+        name: ObjectPath,
+        columns: Vec<String>,
+        query: Box<Query>,
+        or_replace: bool,
+    },
+    CreateTable {
+        name: ObjectPath,
+        columns: Vec<ColumnOf>,
+        key: Vec<String>,
+        if_not_exists: bool,
+    },
+    CreateTableAs {
+        name: ObjectPath,
+        query: Box<Query>,
+        or_replace: bool,
+        if_not_exists: bool,
+    },
+    Drop {
+        views: bool,
+        names: Vec<ObjectPath>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    Rename {
+        name: ObjectPath,
+        to: String,
+        if_exists: bool,
+    },
+    SetSchema {
+        name: ObjectPath,
+        schema: String,
+    },
+    Truncate {
+        names: Vec<ObjectPath>,
+    },
+    Insert {
+        name: ObjectPath,
+        columns: Vec<String>,
+        query: Box<Query>,
+    },
+    /// Rows of a table change.
+    Rows(Box<RowChange>),
+    /// Columns of a table change.
+    Alter {
+        name: ObjectPath,
+        if_exists: bool,
+        steps: Vec<ColumnStep>,
+    },
+    /// A table, or a column of it, is described.
+    Comment {
+        name: ObjectPath,
+        column: Option<String>,
+        comment: Option<String>,
+    },
+}
+
+/// One change to the columns of a table.
+#[derive(Debug, Clone)]
+pub(crate) enum ColumnStep {
+    Add { column: ColumnOf, if_not_exists: bool },
+    Drop { name: String, if_exists: bool },
+    Rename { from: String, to: String },
+    Retype { name: String, data_type: datafusion::sql::sqlparser::ast::DataType },
+    Require { name: String, required: bool },
 }
 
 /// A column of a new table.
@@ -49,9 +119,11 @@ impl Ddl {
             Self::CreateTableAs { .. } => "SELECT",
             Self::Drop { views: true, .. } => "DROP VIEW",
             Self::Drop { views: false, .. } => "DROP TABLE",
-            Self::Rename { .. } | Self::SetSchema { .. } => "ALTER TABLE",
+            Self::Rename { .. } | Self::SetSchema { .. } | Self::Alter { .. } => "ALTER TABLE",
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::Insert { .. } => "INSERT 0",
+            Self::Rows(change) => change.tag,
+            Self::Comment { .. } => "COMMENT",
         }
     }
 }
@@ -61,7 +133,20 @@ impl Ddl {
 /// # Errors
 /// [`Kind::Unsupported`] where it asks for more than lakebox does.
 pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
+    if let Some(change) = row_change(statement)? {
+        return Ok(Some(Ddl::Rows(Box::new(change))));
+    }
     Ok(Some(match statement {
+        // `WITH … INSERT …`: what it names, the rows of the INSERT may read.
+        Sql::Query(outer) => {
+            let SetExpr::Insert(insert) = outer.body.as_ref() else { return Ok(None) };
+            let Some(Ddl::Insert { name, columns, mut query }) = ddl_of(insert)? else { return Ok(None) };
+            if query.with.is_some() && outer.with.is_some() {
+                return Err(unsupported("WITH before INSERT and before its SELECT").with_hint("Put both before INSERT."));
+            }
+            query.with = query.with.or_else(|| outer.with.clone());
+            Ddl::Insert { name, columns, query }
+        }
         Sql::CreateSchema { schema_name, if_not_exists, .. } => {
             let (SchemaName::Simple(name) | SchemaName::NamedAuthorization(name, _)) = schema_name else {
                 return Err(unsupported("CREATE SCHEMA without a name"));
@@ -91,24 +176,36 @@ pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
                 let path = path_of(to)?;
                 Ddl::Rename { name: path_of(&alter.name)?, to: path.name, if_exists: alter.if_exists }
             }
-            [operation] => {
+            [operation] if operation.to_string().starts_with("SET SCHEMA ") => {
                 let text = operation.to_string();
-                let schema = text.strip_prefix("SET SCHEMA ").map(|s| s.trim_matches('"').to_owned());
-                match schema {
-                    Some(schema) => Ddl::SetSchema { name: path_of(&alter.name)?, schema },
-                    None => return Err(unsupported(&format!("ALTER TABLE … {text}"))),
-                }
+                let schema = text.trim_start_matches("SET SCHEMA ").trim_matches('"').to_owned();
+                Ddl::SetSchema { name: path_of(&alter.name)?, schema }
             }
-            _ => return Err(unsupported("ALTER TABLE with several changes")),
+            operations => {
+                let steps = operations.iter().map(column_steps).collect::<Result<Vec<_>, _>>()?.concat();
+                Ddl::Alter { name: path_of(&alter.name)?, if_exists: alter.if_exists, steps }
+            }
         },
+        Sql::Comment { object_type, object_name, comment, .. } => {
+            let comment = comment.clone().filter(|c| !c.is_empty());
+            match object_type {
+                CommentObject::Table => Ddl::Comment { name: path_of(object_name)?, column: None, comment },
+                CommentObject::Column => {
+                    let mut table = object_name.0.clone();
+                    let column = table.pop().as_ref().and_then(|p| p.as_ident().map(identifier));
+                    Ddl::Comment { name: path_of(&ObjectName(table))?, column, comment }
+                }
+                other => return Err(unsupported(&format!("COMMENT ON {other}"))),
+            }
+        }
         Sql::Truncate(truncate) => {
             let names = truncate.table_names.iter().map(|t| path_of(&t.name)).collect::<Result<_, _>>()?;
             Ddl::Truncate { names }
         }
         Sql::Insert(insert) => {
             let TableObject::TableName(name) = &insert.table else { return Err(unsupported("INSERT into a function")) };
-            if insert.on.is_some() || insert.returning.is_some() {
-                return Err(unsupported("INSERT with ON CONFLICT or RETURNING"));
+            if insert.returning.is_some() {
+                return Err(unsupported("INSERT with RETURNING"));
             }
             let Some(query) = insert.source.clone() else { return Err(unsupported("INSERT of default values")) };
             let columns = insert.columns.iter().map(path_of).collect::<Result<Vec<_>, _>>()?;
@@ -116,6 +213,48 @@ pub(crate) fn ddl_of(statement: &Sql) -> Result<Option<Ddl>, Error> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// What an operation of ALTER TABLE does to columns.
+fn column_steps(operation: &AlterTableOperation) -> Result<Vec<ColumnStep>, Error> {
+    Ok(match operation {
+        AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
+            let column = column_of(column_def)?;
+            vec![ColumnStep::Add { column, if_not_exists: *if_not_exists }]
+        }
+        AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
+            let drop = |name: &Ident| ColumnStep::Drop { name: identifier(name), if_exists: *if_exists };
+            column_names.iter().map(drop).collect()
+        }
+        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+            vec![ColumnStep::Rename { from: identifier(old_column_name), to: identifier(new_column_name) }]
+        }
+        AlterTableOperation::AlterColumn { column_name, op } => {
+            let name = identifier(column_name);
+            vec![match op {
+                AlterColumnOperation::SetNotNull => ColumnStep::Require { name, required: true },
+                AlterColumnOperation::DropNotNull => ColumnStep::Require { name, required: false },
+                AlterColumnOperation::SetDataType { data_type, using: None, .. } => {
+                    ColumnStep::Retype { name, data_type: data_type.clone() }
+                }
+                other => return Err(unsupported(&format!("ALTER TABLE … ALTER COLUMN {name} {other}"))),
+            }]
+        }
+        other => return Err(unsupported(&format!("ALTER TABLE … {other}"))),
+    })
+}
+
+/// A column of an ALTER TABLE.
+fn column_of(column: &ColumnDef) -> Result<ColumnOf, Error> {
+    let mut required = false;
+    for option in &column.options {
+        match &option.option {
+            ColumnOption::Null => {}
+            ColumnOption::NotNull => required = true,
+            other => return Err(unsupported(&format!("the column option {other}"))),
+        }
+    }
+    Ok(ColumnOf { name: identifier(&column.name), data_type: column.data_type.clone(), required })
 }
 
 fn create_view(view: &CreateView) -> Result<Ddl, Error> {
@@ -176,7 +315,7 @@ fn create_table(table: &CreateTable) -> Result<Ddl, Error> {
 
 fn unsupported(what: &str) -> Error {
     Error::new(Kind::Unsupported, format!("{what} is not possible here")).with_hint(
-        "SQL makes schemas, views, and tables in schemas of your own: CREATE TABLE [AS], INSERT, TRUNCATE, ALTER … RENAME, DROP.",
+        "SQL makes schemas, views, and tables in schemas of your own: CREATE TABLE [AS], INSERT, UPDATE, DELETE, MERGE, TRUNCATE, ALTER, DROP.",
     )
 }
 
@@ -268,6 +407,11 @@ mod tests {
             ("alter table a.b rename to c", "ALTER TABLE"),
             ("insert into a.b (id) values (1)", "INSERT 0"),
             ("truncate table a.b", "TRUNCATE TABLE"),
+            ("with s as (select 1 as id) insert into a.b select id from s", "INSERT 0"),
+            ("update a.b set id = 2", "UPDATE"),
+            ("alter table a.b add column c int, drop column d", "ALTER TABLE"),
+            ("comment on column a.b.c is 'x'", "COMMENT"),
+            ("insert into a.b values (1) on conflict do nothing", "INSERT 0"),
         ] {
             assert_eq!(read(sql).unwrap().map(|d| d.tag()), Some(tag), "{sql}");
         }
@@ -280,7 +424,7 @@ mod tests {
             "create temporary table a (id int)",
             "create materialized view a.b as select 1",
             "create table other.a.b as select 1",
-            "insert into a.b values (1) on conflict do nothing",
+            "insert into a.b values (1) returning id",
             "create table a.b (id int check (id > 0))",
         ] {
             assert_eq!(read(sql).unwrap_err().kind, Kind::Unsupported, "{sql}");

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error, Kind, files,
     pg_catalog::{InformationSchema, PgCatalog, PgSchema, users_schemas},
-    provider::LakeTableProvider,
+    provider::{LOCATED, LakeTableProvider},
     system::SystemTables,
     travel::{self, named},
 };
@@ -168,6 +168,14 @@ impl LakeSchema {
 }
 
 impl LakeSchema {
+    /// The table whose rows are asked for with their places.
+    fn located(&self, name: &str) -> Option<&Arc<TableView>> {
+        match self.find(name.strip_suffix(LOCATED)?) {
+            Some(Found::Table(view)) => Some(view),
+            _ => None,
+        }
+    }
+
     /// The table that a name like `orders$files` asks something of. One that is called so itself comes first.
     fn asked(&self, name: &str) -> Option<&Arc<TableView>> {
         let wanted = named(name);
@@ -236,6 +244,9 @@ impl SchemaProvider for LakeSchema {
             return self.catalog.system.provider(name, &self.catalog.view, &self.catalog.store);
         }
         let world = &self.catalog;
+        if let Some(view) = self.located(name) {
+            return Ok(Some(Arc::new(LakeTableProvider::located(Arc::clone(view), world.store.clone()))));
+        }
         let external = |e: Error| DataFusionError::External(Box::new(e));
         if let Layers::Crawled(schema) = &self.layers {
             let Some(table) = world.base.files().crawled.get(schema, name) else { return Ok(None) };
@@ -280,7 +291,7 @@ impl SchemaProvider for LakeSchema {
                     || self.asked(name).is_some()
                     || self.catalog.postgres_schema().table_exist(name)
             }
-            Layers::One(_) => self.find(name).is_some() || self.asked(name).is_some(),
+            Layers::One(_) => self.find(name).is_some() || self.asked(name).is_some() || self.located(name).is_some(),
         }
     }
 }

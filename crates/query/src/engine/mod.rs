@@ -22,7 +22,7 @@ pub use settings::QuerySettings;
 pub(crate) use catalog::{PG_CATALOG, SYSTEM};
 pub(crate) use history::Queries;
 pub(crate) use labels::Labels;
-pub(crate) use params::json_params;
+pub(crate) use params::{json_params, plain_scalars};
 pub(crate) use plain::plain_batch;
 pub(crate) use session::{CATALOG, SERVER_VERSION, SERVER_VERSION_NUMBER, Session};
 pub(crate) use statement::{check_read_only, parse, parse_all};

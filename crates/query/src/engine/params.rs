@@ -32,6 +32,11 @@ pub(crate) fn json_params(plan: LogicalPlan, values: &[Value]) -> Result<Logical
     with_params(plan, scalars)
 }
 
+/// Values as their JSON has them, for places that bring them to their own types.
+pub(crate) fn plain_scalars(values: &[Value]) -> Result<Vec<ScalarValue>, Error> {
+    values.iter().map(|value| scalar(value, None)).collect()
+}
+
 fn scalar(value: &Value, wanted: Option<&DataType>) -> Result<ScalarValue, Error> {
     let plain = match value {
         Value::Null => return null(wanted),

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     Engine, Error, Kind, QueryRequest, Users,
-    ddl::{self, Executor, ddl_of, fitted},
+    ddl::{self, Alone, ddl_of, fitted},
     engine::{CATALOG, Prepared, parse, with_params},
 };
 use arrow::{
@@ -34,7 +34,6 @@ use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use datafusion::{common::ScalarValue, sql::parser::Statement};
 use futures::{Stream, StreamExt, TryStreamExt};
-use lake::ObjectTransaction;
 use model::Layer;
 use prost::Message;
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -185,19 +184,16 @@ impl Service {
         let Statement::Statement(inner) = &statement else { return Err(no_change()) };
         let Some(ddl) = ddl_of(inner)? else { return Err(no_change()) };
         let lake = self.engine.lake()?;
-        let mut transaction = ObjectTransaction::default();
-        let mut executor = Executor {
+        let run = Alone {
             engine: &self.engine,
             lake,
-            transaction: &mut transaction,
             path: Arc::from([Layer::Gold, Layer::Silver]),
             sql,
             timeout: None,
             id: uuid::Uuid::new_v4().to_string(),
             values: Vec::new(),
         };
-        let done = Box::pin(executor.run(ddl)).await?;
-        ddl::commit(lake, transaction).await?;
+        let done = Box::pin(ddl::alone(run, &ddl)).await?;
         Ok(done.rows.and_then(|n| i64::try_from(n).ok()).unwrap_or(0))
     }
 }

@@ -10,6 +10,7 @@ pub(super) fn status(error: &Error) -> Status {
         Kind::Timeout => Code::DeadlineExceeded,
         Kind::Cancelled => Code::Cancelled,
         Kind::Memory | Kind::Busy | Kind::ScanLimit => Code::ResourceExhausted,
+        Kind::Conflict => Code::Aborted,
         Kind::Storage => Code::Unavailable,
         Kind::Internal => Code::Internal,
     };

@@ -9,7 +9,10 @@ use super::{
     session,
     transaction::{Scope, Transaction},
 };
-use crate::ddl::{self, Ddl, Executor, ObjectPath};
+use crate::{
+    ddl::{self, Alone, Ddl, Executor, ObjectPath},
+    dml::{RowChange, select},
+};
 use datafusion::{
     common::ScalarValue,
     sql::{
@@ -62,13 +65,15 @@ impl Handler {
         let _running = self.running(client, id.clone());
         let Scope { mut changes, path } = Scope::of(client);
         let timeout = session::statement_timeout(client.metadata());
-        let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id, values };
-        let done = Box::pin(executor.run(ddl.clone())).await.map_err(failed)?;
-        if client.transaction_status() == TransactionStatus::Transaction {
+        let done = if client.transaction_status() == TransactionStatus::Transaction {
+            let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id, values };
+            let done = Box::pin(executor.run(ddl.clone())).await.map_err(failed)?;
             Transaction::of(client).set(changes);
+            done
         } else {
-            ddl::commit(lake, changes).await.map_err(failed)?;
-        }
+            let run = Alone { engine, lake, path, sql, timeout, id, values };
+            Box::pin(ddl::alone(run, ddl)).await.map_err(failed)?
+        };
         let tag = match (done.rows, done.skipped) {
             // Where IF NOT EXISTS found the table, PostgreSQL says this instead of a count.
             (_, true) if done.tag == "SELECT" => Tag::new("CREATE TABLE AS"),
@@ -110,6 +115,27 @@ impl Handler {
         let rows = Query { sql: typed.to_string(), plain: Some(plain), translated: None, catalog: false, lists: Vec::new() };
         let shape = Box::pin(shape(engine, Arc::new(rows), types.to_vec(), Scope::of(client))).await?;
         Ok((typed, shape))
+    }
+
+    /// The types of a statement's parameters where it changes rows of a table.
+    pub(super) async fn rows_shape<C: ClientInfo>(
+        &self,
+        client: &C,
+        change: &RowChange,
+        types: &[Option<Type>],
+    ) -> Result<Shape, crate::Error> {
+        let engine = self.0.engine();
+        let lake = engine.lake()?;
+        let scope = Scope::of(client);
+        let Scope { mut changes, path } = scope.clone();
+        let (id, values) = (String::new(), Vec::new());
+        let executor = Executor { engine, lake, transaction: &mut changes, path, sql: "", timeout: None, id, values };
+        let (table, schema) = executor.table(&change.name)?;
+        let key = executor.key(&table);
+        let query = select(change, &table, &schema, &key)?.query;
+        let plain = Statement::Statement(Box::new(Sql::Query(Box::new(query))));
+        let rows = Query { sql: String::new(), plain: Some(plain), translated: None, catalog: false, lists: Vec::new() };
+        Box::pin(shape(engine, Arc::new(rows), types.to_vec(), scope)).await
     }
 
     /// Runs a COPY. Says whether rows are awaited now.

@@ -14,12 +14,17 @@ pub(super) fn sqlstate(error: &Error) -> &'static str {
         Kind::Invalid if text.starts_with("Cannot cast") => "22P02",
         Kind::Invalid if text.contains("verflow") => "22003",
         Kind::Invalid if text.starts_with("parameter $") => "22P02",
+        Kind::Invalid if text.contains("affect row a second time") => "21000",
+        Kind::Invalid if text.contains("must not be NULL") => "23502",
+        Kind::Invalid if text.contains("matching the ON CONFLICT") => "42P10",
         Kind::Invalid => "42804",
         Kind::Unsupported if text.contains("only reads") => "25006",
         Kind::Unsupported => "0A000",
         Kind::Timeout | Kind::Cancelled => "57014",
         Kind::Memory | Kind::ScanLimit => "53200",
         Kind::Busy => "53300",
+        // What drivers and frameworks run a transaction again for.
+        Kind::Conflict => "40001",
         Kind::Storage => "58030",
         Kind::Internal => "XX000",
     }

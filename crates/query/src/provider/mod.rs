@@ -17,3 +17,4 @@ pub(crate) use origin::{FILES_LOOKED_AT, ScanFacts, ScanSize, scan_facts, scan_s
 pub(crate) use prefilter::PrefilterExec;
 pub(crate) use scans::ScanFilters;
 pub use table::LakeTableProvider;
+pub(crate) use table::{FILE, LOCATED, ROW};

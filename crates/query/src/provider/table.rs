@@ -7,7 +7,7 @@ use super::{
     origin::Origin,
     stats::{FileStatistics, live_rows, scan_statistics},
 };
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -15,9 +15,11 @@ use datafusion::{
     datasource::{
         TableType,
         physical_plan::{
-            FileScanConfigBuilder, FileSource, ParquetFileReaderFactory, ParquetSource, parquet::CachedParquetFileReaderFactory,
+            FileGroup, FileScanConfigBuilder, FileSource, ParquetFileReaderFactory, ParquetSource,
+            parquet::CachedParquetFileReaderFactory,
         },
         source::DataSourceExec,
+        table_schema::TableSchemaBuilder,
     },
     error::{DataFusionError, Result},
     execution::object_store::ObjectStoreUrl,
@@ -29,23 +31,73 @@ use datafusion::{
     physical_optimizer::pruning::PruningPredicateBuilder,
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
     prelude::Expr,
+    scalar::ScalarValue,
 };
 use lake::{FoundRows, HotBatch, TableView, ViewFile};
-use std::sync::Arc;
+use object_store::path::Path;
+use parquet::arrow::RowNumber;
+use std::{collections::HashMap, sync::Arc};
+
+/// What follows a table's name where its rows are read with their places. No name in the lake holds it.
+pub(crate) const LOCATED: &str = "\u{0}located";
+/// The column with the number of a row's file, counted in the order of the view.
+pub(crate) const FILE: &str = "\u{0}file";
+/// The column with the number of a row in its file.
+pub(crate) const ROW: &str = "\u{0}row";
 
 /// One table of one view of the lake. Two scans of the same provider see the same rows, whatever is committed in between.
 #[derive(Debug)]
 pub struct LakeTableProvider {
     view: Arc<TableView>,
+    /// The table's own columns.
+    columns: SchemaRef,
+    /// What the plan sees: also where each row is, if that is asked for.
     schema: SchemaRef,
     store: ObjectStoreUrl,
+}
+
+fn file_field() -> FieldRef {
+    Arc::new(Field::new(FILE, DataType::Int32, false))
+}
+
+fn row_field() -> FieldRef {
+    Arc::new(Field::new(ROW, DataType::Int64, false).with_extension_type(RowNumber))
 }
 
 impl LakeTableProvider {
     /// The table of `view`, whose files are found in the object store registered under `store`.
     pub fn new(view: Arc<TableView>, store: ObjectStoreUrl) -> Self {
         let schema = reading_schema(&view.schema);
-        Self { view, schema, store }
+        Self { view, columns: Arc::clone(&schema), schema, store }
+    }
+
+    /// As [`Self::new`], with the columns [`FILE`] and [`ROW`] behind the table's own. The table has no rows outside of files.
+    pub(crate) fn located(view: Arc<TableView>, store: ObjectStoreUrl) -> Self {
+        let columns = reading_schema(&view.schema);
+        let fields = columns.fields().iter().cloned().chain([file_field(), row_field()]);
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self { view, columns, schema, store }
+    }
+
+    fn is_located(&self) -> bool {
+        self.schema.fields().len() > self.columns.fields().len()
+    }
+
+    /// `groups` with the number of each file.
+    fn numbered(&self, groups: Vec<FileGroup>) -> Result<Vec<FileGroup>> {
+        let numbers: HashMap<&Path, usize> = self.view.files.iter().enumerate().map(|(i, f)| (&f.path, i)).collect();
+        let numbered = |group: FileGroup| {
+            let files = group.into_inner().into_iter().map(|file| {
+                let number = numbers.get(&file.object_meta.location).and_then(|i| i32::try_from(*i).ok());
+                let number = number.ok_or_else(|| DataFusionError::Internal("a file of no view is scanned".to_owned()))?;
+                let mut file = file.with_partition_values(vec![ScalarValue::Int32(Some(number))]);
+                // They cover other columns than the scan has now, and its bounds have left files out already.
+                file.statistics = None;
+                Ok(file)
+            });
+            Ok(FileGroup::new(files.collect::<Result<Vec<_>>>()?))
+        };
+        groups.into_iter().map(numbered).collect()
     }
 
     /// The files that may hold rows for which all `filters` are true. A file whose rows are all deleted is never among them.
@@ -69,7 +121,13 @@ impl LakeTableProvider {
         projection: &[usize],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = source_schema(&self.schema);
+        let columns = source_schema(&self.columns);
+        let mut source_columns = TableSchemaBuilder::new(Arc::clone(&columns));
+        if self.is_located() {
+            source_columns = source_columns.with_table_partition_cols(vec![file_field()]).with_virtual_columns(vec![row_field()]);
+        }
+        let table_schema = source_columns.build();
+        let schema = Arc::clone(table_schema.table_schema());
         let key_rows = files.iter().map(|f| f.rows.as_ref().map(|rows| rows.len())).sum::<Option<u64>>();
         let mut options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
         let store = state.runtime_env().object_store(&self.store)?;
@@ -84,12 +142,13 @@ impl LakeTableProvider {
             Arc::new(cached)
         };
         let source =
-            ParquetSource::new(Arc::clone(&schema)).with_table_parquet_options(options).with_parquet_file_reader_factory(readers);
-        let columns = projection.iter().map(|&i| ProjectionExpr {
+            ParquetSource::new(table_schema).with_table_parquet_options(options).with_parquet_file_reader_factory(readers);
+        let projected = projection.iter().map(|&i| ProjectionExpr {
             expr: Arc::new(Column::new(schema.field(i).name(), i)),
             alias: self.schema.field(i).name().clone(),
         });
-        let source = source.try_pushdown_projection(&ProjectionExprs::new(columns))?.unwrap_or_else(|| Arc::new(source.clone()));
+        let source =
+            source.try_pushdown_projection(&ProjectionExprs::new(projected))?.unwrap_or_else(|| Arc::new(source.clone()));
         let origin = Arc::new(Origin {
             table: self.view.table.to_string(),
             files: self.view.files.len(),
@@ -97,8 +156,12 @@ impl LakeTableProvider {
             key_rows,
             all: Arc::clone(&self.view.files),
         });
+        let mut groups = groups(files, &columns, state.config().target_partitions(), &origin);
+        if self.is_located() {
+            groups = self.numbered(groups)?;
+        }
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
-            .with_file_groups(groups(files, &schema, state.config().target_partitions(), &origin))
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory)))
             .with_limit(limit)
@@ -111,7 +174,8 @@ impl LakeTableProvider {
 impl LakeTableProvider {
     /// The rows that can satisfy all `filters`, where these name keys and the key index knows where their rows are in this view.
     fn found(&self, filters: &[Expr]) -> Option<FoundRows> {
-        let lookup = self.view.lookup.as_ref()?;
+        // Rows with their places are asked for tables that users own, and those have no key index.
+        let lookup = self.view.lookup.as_ref().filter(|_| !self.is_located())?;
         lookup.find(&pinned(filters, &self.schema, lookup.key_ids())?)
     }
 

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 const CLIENT: &str = "http";
 
-/// Runs one statement that reads. The form of the answer is chosen by `Accept`: JSON, Arrow stream, CSV or NDJSON.
+/// Runs one statement. One that makes or changes something takes effect at once, and its answer is one row: the `command`, and the `rows` that it changed.
+/// The form of the answer is chosen by `Accept`: JSON, Arrow stream, CSV or NDJSON.
 #[utoipa::path(post, path = "/api/v1/sql", tag = "sql", request_body = api::SqlRequest, responses(
     (status = 200, description = "the rows", content(
         (api::SqlResponse = "application/json"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (String = "text/csv"), (String = "application/x-ndjson"))),
     (status = 400, description = "the statement can't be run as written", body = api::Problem),
     (status = 408, description = "it took too long", body = api::Problem),
+    (status = 409, description = "others changed the same rows each time it was tried; nothing happened", body = api::Problem),
     (status = 499, description = "it was cancelled", body = api::Problem),
     (status = 503, description = "too many queries wait already", body = api::Problem)))]
 pub(crate) async fn sql(
@@ -31,6 +33,7 @@ pub(crate) async fn sql(
     if request.dry_run {
         return Ok(Json(estimate(&app, request).await?).into_response());
     }
+    let request = change(&app, request).await?;
     let running = start(&app, request).await?;
     let facts = facts(&running);
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
@@ -40,6 +43,15 @@ pub(crate) async fn sql(
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response.headers_mut().extend(facts);
     Ok(response)
+}
+
+/// Carries a statement out that makes or changes something. What is to be run then tells of it; every other statement stays what it is.
+async fn change(app: &App, request: api::SqlRequest) -> Result<api::SqlRequest, Problem> {
+    let asked = asked(request.clone());
+    let Some(changed) = app.engine.change(&asked).await.map_err(|e| problem(&e))? else { return Ok(request) };
+    let rows = changed.rows.map_or_else(|| "NULL".to_owned(), |rows| rows.to_string());
+    let query = format!("SELECT '{}' AS command, CAST({rows} AS bigint) AS rows", changed.command);
+    Ok(api::SqlRequest { query, params: Vec::new(), max_rows: None, ..request })
 }
 
 async fn start(app: &App, request: api::SqlRequest) -> Result<QueryRunning, Problem> {
@@ -130,6 +142,7 @@ fn problem(error: &query::Error) -> Problem {
         Kind::Timeout => StatusCode::REQUEST_TIMEOUT,
         Kind::Cancelled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         Kind::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Conflict => StatusCode::CONFLICT,
         Kind::Storage | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     };
