@@ -55,7 +55,7 @@ async fn run(config: Config, options: Options) -> Result<()> {
     let catalog = Catalog::open(config.lake.catalog.expose(), clock.clone()).await.map_err(told)?;
     // One lakebox runs the pipelines of a catalog. Commits are safe without it; the claim says so early and clearly.
     let _claim = catalog.claim("pipelines").await.map_err(told)?;
-    let warehouse = warehouse(&config).await.map_err(told)?;
+    let warehouse = store(&config, &config.lake.warehouse).await.map_err(told)?;
     let lake = Lake::over(warehouse, catalog.clone(), clock.clone()).await.map_err(told)?;
     let engine = engine(&config, &lake, &clock)?;
     engine.set_file_places(file_places(&config, &lake).await?);
@@ -144,11 +144,11 @@ fn access(config: &Config) -> Result<Access> {
     Ok(Access { users, tls })
 }
 
-/// The warehouse, with what the environment says of credentials.
-async fn warehouse(config: &Config) -> Result<Store, lake::Error> {
+/// The store at `url`, with the lake's options and what the environment says of credentials.
+async fn store(config: &Config, url: &str) -> Result<Store, lake::Error> {
     let options = config.lake.options.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect();
     let settings = RemoteSettings { environment: crate::config::object_store_environment(), ..config.lake.store.clone() };
-    Store::open_with(&config.lake.warehouse, &options, &settings).await
+    Store::open_with(url, &options, &settings).await
 }
 
 fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
@@ -168,12 +168,11 @@ fn engine(config: &Config, lake: &Lake, clock: &SharedClock) -> Result<Engine> {
 
 /// Where SQL may read files: what was uploaded, and what the configuration names.
 async fn file_places(config: &Config, lake: &Lake) -> Result<FilePlaces> {
-    let options = lake_settings(config).options;
     let mut places = FilePlaces::new();
     places.add_uploads(lake.warehouse());
     for place in &config.server.files {
         if place.contains("://") {
-            places.add_bucket(place, lake::Store::open(place, &options).await.map_err(told)?);
+            places.add_bucket(place, store(config, place).await.map_err(told)?);
         } else {
             places.add_directory(std::path::Path::new(place)).await.map_err(told)?;
         }

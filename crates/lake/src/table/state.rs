@@ -227,11 +227,6 @@ impl TableState {
         snapshot.summary().additional_properties.get(name).map(String::as_str)
     }
 
-    /// When the metadata last changed, in microseconds since 1970.
-    pub fn updated_us(&self) -> i64 {
-        self.parts.metadata.last_updated_ms() * 1000
-    }
-
     /// Its snapshots, newest first.
     pub fn snapshots(&self) -> Vec<SnapshotInfo> {
         let metadata = &self.parts.metadata;

@@ -5,9 +5,9 @@
 //! comes first, then who came first. The wait has an end, and says so.
 
 use crate::{Error, Kind};
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use runtime::SharedClock;
+use std::collections::HashMap;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
