@@ -12,7 +12,8 @@ use arrow::{
 use catalog::Catalog;
 use futures::future::try_join_all;
 use lake::{
-    DataFileWriter, Lake, LakeSettings, Retention, Step, TableChange, TableSpec, Thresholds, WriterOptions, new_data_path, with_field_id,
+    DataFileWriter, Lake, LakeSettings, Retention, Step, TableChange, TableSpec, Thresholds, WriterOptions, new_data_path,
+    with_field_id,
 };
 use model::{LakeTable, Layer};
 use roaring::RoaringBitmap;
@@ -127,9 +128,7 @@ async fn commits(project: &str, table: LakeTable, rows_total: i64, commits: u64)
 async fn upkeep(lake: &Lake, table: &LakeTable, stop: &CancellationToken) -> Result<()> {
     for step in Step::ALL {
         match step {
-            Step::Rewrite => {
-                while lake.rewrite_files(table, &Thresholds::default(), false, stop).await?.anything() {}
-            }
+            Step::Rewrite => while lake.rewrite_files(table, &Thresholds::default(), false, stop).await?.anything() {},
             Step::Manifests => drop(lake.merge_manifests(table).await?),
             Step::Expire => drop(lake.expire_snapshots(table, &Retention::default()).await?),
             Step::Orphans => {}
@@ -160,7 +159,12 @@ async fn lookups(url: &str, table: &str, keys: i64, connections: u64, seconds: f
     let mut times: Vec<f64> = try_join_all(each).await?.into_iter().flatten().collect();
     ensure!(!times.is_empty(), "no lookup came to its end");
     times.sort_by(f64::total_cmp);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a position in a list")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a position in a list"
+    )]
     let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
     println!(
         "{}",

@@ -2,7 +2,8 @@
 
 use crate::support::rows;
 use ::lake::{
-    DataFileWriter, Lake, LakeSettings, Retention, TableChange, TableSpec, Thresholds, WriterOptions, new_data_path, with_field_id,
+    DataFileWriter, Lake, LakeSettings, Retention, TableChange, TableSpec, Thresholds, WriterOptions, new_data_path,
+    with_field_id,
 };
 use arrow::{
     array::{ArrayRef, Int64Array, RecordBatch, StringArray},

@@ -84,7 +84,8 @@ fn batch(schema: &Arc<TableSchema>, pos: u64, changes: &[Change]) -> ChangeBatch
     let time = || -> ArrayRef {
         Arc::new(changes.iter().map(|_| Some(1_000_000)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
     };
-    let numbers = |of: &dyn Fn(usize) -> i64| -> ArrayRef { Arc::new((0..changes.len()).map(|i| Some(of(i))).collect::<Int64Array>()) };
+    let numbers =
+        |of: &dyn Fn(usize) -> i64| -> ArrayRef { Arc::new((0..changes.len()).map(|i| Some(of(i))).collect::<Int64Array>()) };
     columns.extend([
         Arc::new(changes.iter().map(|c| Some(c.0.to_string())).collect::<StringArray>()) as ArrayRef,
         time(),
@@ -114,8 +115,7 @@ async fn world(seed: u64) -> World {
     let frozen: Arc<Mutex<Option<Arc<LakeView>>>> = Arc::default();
     let (now, held) = (lake.clone(), Arc::clone(&frozen));
     let views = Arc::new(move || held.lock().clone().unwrap_or_else(|| now.view()));
-    let engine =
-        Engine::new(views, lake.store(), QuerySettings { threads: 2, ..QuerySettings::default() }, clock).unwrap();
+    let engine = Engine::new(views, lake.store(), QuerySettings { threads: 2, ..QuerySettings::default() }, clock).unwrap();
     let number = |name| (name, DataType::Int64);
     let schemas = [
         schema("orders", &[number("id"), ("customer", DataType::Utf8), number("amount")], &["id"]),
@@ -126,18 +126,8 @@ async fn world(seed: u64) -> World {
         ),
     ];
     let sink = lake.sink(SOURCE, settings.clone());
-    let mut world = World {
-        lake,
-        sink,
-        settings,
-        schemas,
-        truth: BTreeMap::new(),
-        pos: 0,
-        dice: Dice(seed),
-        frozen,
-        engine,
-        _dir: dir,
-    };
+    let mut world =
+        World { lake, sink, settings, schemas, truth: BTreeMap::new(), pos: 0, dice: Dice(seed), frozen, engine, _dir: dir };
     world.open().await;
     world
 }
@@ -283,8 +273,7 @@ async fn a_lookup_is_what_a_scan_would_find_whatever_happens_meanwhile() {
 #[tokio::test]
 async fn the_plan_says_that_the_key_index_was_asked_and_reads_one_row() {
     let mut world = world(5).await;
-    let many: Vec<Change> =
-        (0..500).map(|id| ('r', Row { id, customer: "c".to_owned(), amount: id * 2 })).collect();
+    let many: Vec<Change> = (0..500).map(|id| ('r', Row { id, customer: "c".to_owned(), amount: id * 2 })).collect();
     world.pos = 1;
     for schema in world.schemas.clone() {
         for part in many.chunks(100) {

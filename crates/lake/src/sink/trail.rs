@@ -48,7 +48,8 @@ impl Trail {
         let inner = self.inner.lock();
         let at = inner.pieces.partition_point(|piece| piece.first <= place).checked_sub(1)?;
         let piece = &inner.pieces[at];
-        let row = place.row().checked_sub(piece.first.row()).filter(|row| piece.first.file() == place.file() && *row < piece.rows)?;
+        let row =
+            place.row().checked_sub(piece.first.row()).filter(|row| piece.first.file() == place.file() && *row < piece.rows)?;
         Some(piece.former.as_ref().map_or(Location::NONE, |former| former[row as usize]))
     }
 }

@@ -203,7 +203,16 @@ impl Session {
     pub(crate) fn task_context(&self) -> Arc<TaskContext> {
         let (id, config) = (self.state.session_id().to_owned(), self.state.config().clone());
         let env = Arc::clone(&self.env);
-        Arc::new(TaskContext::new(None, id, config, Default::default(), Default::default(), Default::default(), Default::default(), env))
+        Arc::new(TaskContext::new(
+            None,
+            id,
+            config,
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            env,
+        ))
     }
 
     /// Whether a table of this name exists.

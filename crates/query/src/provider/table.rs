@@ -83,9 +83,8 @@ impl LakeTableProvider {
         } else {
             Arc::new(cached)
         };
-        let source = ParquetSource::new(Arc::clone(&schema))
-            .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(readers);
+        let source =
+            ParquetSource::new(Arc::clone(&schema)).with_table_parquet_options(options).with_parquet_file_reader_factory(readers);
         let columns = projection.iter().map(|&i| ProjectionExpr {
             expr: Arc::new(Column::new(schema.field(i).name(), i)),
             alias: self.schema.field(i).name().clone(),
@@ -124,7 +123,8 @@ impl LakeTableProvider {
         found: FoundRows,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        let unknown = || DataFusionError::Internal(format!("the key index of {} names rows that its view does not have", self.view.table));
+        let unknown =
+            || DataFusionError::Internal(format!("the key index of {} names rows that its view does not have", self.view.table));
         let file = |(at, rows)| Some(ChosenFile { file: self.view.files.get(at).cloned()?, rows: Some(rows) });
         let files: Vec<ChosenFile> = found.files.into_iter().map(file).collect::<Option<_>>().ok_or_else(unknown)?;
         if !files.is_empty() {
