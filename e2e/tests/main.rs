@@ -5,6 +5,7 @@ mod bad_input;
 mod clients;
 mod dbt;
 mod drivers;
+mod files;
 mod hostile;
 mod kill;
 mod matrix;

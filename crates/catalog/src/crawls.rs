@@ -91,26 +91,21 @@ impl Catalog {
         let doing = "recording a crawl";
         let tables = serde_json::to_string(&record.tables).map_err(|e| self.db.error(doing, sqlx::Error::Encode(Box::new(e))))?;
         let mut tx = self.db.begin(doing).await?;
-        let upsert = sql(
-            "insert into crawls (crawler, started_us, finished_us, tables, error, hint) values ($1, $2, $3, $4, $5, $6) \
+        let upsert =
+            sql("insert into crawls (crawler, started_us, finished_us, tables, error, hint) values ($1, $2, $3, $4, $5, $6) \
              on conflict (crawler) do update set started_us = excluded.started_us, finished_us = excluded.finished_us, \
-             tables = excluded.tables, error = excluded.error, hint = excluded.hint",
-        );
+             tables = excluded.tables, error = excluded.error, hint = excluded.hint");
         let upsert = upsert.text(&*record.crawler).int(record.started_us).int(record.finished_us);
         tx.write(doing, upsert.text(&*tables).text(record.error.as_deref()).text(record.hint.as_deref())).await?;
         for event in drift {
-            let insert = sql(
-                "insert into crawl_drift (id, crawler, name, kind, column_name, was, becomes, file, seen_us) \
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            );
+            let insert = sql("insert into crawl_drift (id, crawler, name, kind, column_name, was, becomes, file, seen_us) \
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
             let insert = insert.text(&*new_id(self.now_us())).text(&*event.crawler).text(&*event.table).text(&*event.kind);
             let insert = insert.text(&*event.column).text(event.was.as_deref()).text(event.becomes.as_deref());
             tx.write(doing, insert.text(event.file.as_deref()).int(event.seen_us)).await?;
         }
-        let prune = sql(
-            "delete from crawl_drift where crawler = $1 and id not in \
-             (select id from crawl_drift where crawler = $1 order by seen_us desc, id desc limit $2)",
-        );
+        let prune = sql("delete from crawl_drift where crawler = $1 and id not in \
+             (select id from crawl_drift where crawler = $1 order by seen_us desc, id desc limit $2)");
         tx.write(doing, prune.text(&*record.crawler).int(DRIFT_MAX)).await?;
         tx.commit(doing).await
     }
@@ -120,10 +115,9 @@ impl Catalog {
     /// # Errors
     /// Where the catalog can't be read.
     pub async fn crawl_drift(&self, crawler: &str, limit: u32) -> Result<Vec<DriftRecord>, Error> {
-        let select = sql(
-            "select id, crawler, name, kind, column_name, was, becomes, file, seen_us from crawl_drift where crawler = $1 \
-             order by seen_us desc, id desc limit $2",
-        );
+        let select =
+            sql("select id, crawler, name, kind, column_name, was, becomes, file, seen_us from crawl_drift where crawler = $1 \
+             order by seen_us desc, id desc limit $2");
         self.db.read("reading what crawls saw change", select.text(crawler).int(i64::from(limit)), drift).await
     }
 }

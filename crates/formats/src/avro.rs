@@ -78,9 +78,7 @@ impl Names {
                     _ => return Err(Error::new(format!("decimals of {} digits are more than 38", decimal.precision))),
                 }
             }
-            Avro::Array(array) => {
-                DataType::List(Arc::new(Field::new("item", self.data_type(&array.items, depth + 1)?, true)))
-            }
+            Avro::Array(array) => DataType::List(Arc::new(Field::new("item", self.data_type(&array.items, depth + 1)?, true))),
             Avro::Map(map) => {
                 let value = self.data_type(&map.types, depth + 1)?;
                 let entry = Fields::from(vec![Field::new("key", DataType::Utf8, true), Field::new("value", value, true)]);
@@ -205,9 +203,9 @@ fn column(data_type: &DataType, cells: &[Option<&Value>]) -> Result<ArrayRef, Er
         DataType::Int64 => Arc::new(filled!(Int64Array, Value::Long(n) => *n, Value::Int(n) => i64::from(*n))),
         DataType::Float32 => Arc::new(filled!(Float32Array, Value::Float(n) => *n)),
         DataType::Float64 => Arc::new(filled!(Float64Array, Value::Double(n) => *n, Value::Float(n) => f64::from(*n))),
-        DataType::Utf8 => {
-            Arc::new(filled!(StringArray, Value::String(t) => t.clone(), Value::Enum(_, t) => t.clone(), Value::Uuid(u) => u.to_string()))
-        }
+        DataType::Utf8 => Arc::new(
+            filled!(StringArray, Value::String(t) => t.clone(), Value::Enum(_, t) => t.clone(), Value::Uuid(u) => u.to_string()),
+        ),
         DataType::Binary => {
             let mut builder = BinaryBuilder::new();
             for cell in cells {
@@ -220,9 +218,9 @@ fn column(data_type: &DataType, cells: &[Option<&Value>]) -> Result<ArrayRef, Er
             Arc::new(builder.finish())
         }
         DataType::Date32 => Arc::new(filled!(Date32Array, Value::Date(days) => *days)),
-        DataType::Time64(_) => {
-            Arc::new(filled!(Time64MicrosecondArray, Value::TimeMicros(us) => *us, Value::TimeMillis(ms) => i64::from(*ms) * 1000))
-        }
+        DataType::Time64(_) => Arc::new(
+            filled!(Time64MicrosecondArray, Value::TimeMicros(us) => *us, Value::TimeMillis(ms) => i64::from(*ms) * 1000),
+        ),
         DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
             let made = filled!(TimestampNanosecondArray, Value::TimestampNanos(ns) => *ns, Value::LocalTimestampNanos(ns) => *ns);
             Arc::new(made.with_timezone_opt(zone.clone()))
@@ -285,9 +283,11 @@ fn list(item: &Arc<Field>, cells: &[Option<&Value>]) -> Result<ArrayRef, Error> 
                 lengths.push(map.len());
                 let mut sorted: Vec<_> = map.iter().collect();
                 sorted.sort_by(|a, b| a.0.cmp(b.0));
-                entries.extend(sorted.into_iter().map(|(k, v)| {
-                    Value::Record(vec![("key".into(), Value::String(k.clone())), ("value".into(), v.clone())])
-                }));
+                entries.extend(
+                    sorted
+                        .into_iter()
+                        .map(|(k, v)| Value::Record(vec![("key".into(), Value::String(k.clone())), ("value".into(), v.clone())])),
+                );
             }
             Some(_) => return Err(Error::new("a value is no array")),
             None => lengths.push(0),

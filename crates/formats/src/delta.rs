@@ -141,7 +141,9 @@ impl Log {
             }
             let path = decoded(&add.path);
             if path.contains("://") || path.starts_with('/') || path.split('/').any(|part| part == "..") {
-                return Err(refused(&format!("files elsewhere ({path})")).hint("A shallow clone names the files of another table."));
+                return Err(
+                    refused(&format!("files elsewhere ({path})")).hint("A shallow clone names the files of another table.")
+                );
             }
             let rows = |stats: &String| serde_json::from_str::<Value>(stats).ok()?["numRecords"].as_u64();
             let rows = add.stats.as_ref().and_then(rows);
@@ -296,10 +298,16 @@ mod tests {
     #[test]
     fn what_would_give_wrong_rows_is_refused_by_name() {
         for (more, message) in [
-            (r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["typeWidening"]}}"#, "the feature `typeWidening`"),
+            (
+                r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["typeWidening"]}}"#,
+                "the feature `typeWidening`",
+            ),
             (r#"{"protocol":{"minReaderVersion":4,"minWriterVersion":7}}"#, "reader version 4"),
             (r#"{"add":{"path":"c","partitionValues":{},"size":1,"deletionVector":{"storageType":"u"}}}"#, "deletion vectors"),
-            (r#"{"metaData":{"schemaString":"{\"fields\":[]}","configuration":{"delta.columnMapping.mode":"name"}}}"#, "column mapping by name"),
+            (
+                r#"{"metaData":{"schemaString":"{\"fields\":[]}","configuration":{"delta.columnMapping.mode":"name"}}}"#,
+                "column mapping by name",
+            ),
             (r#"{"add":{"path":"s3://x/c","partitionValues":{},"size":1}}"#, "files elsewhere (s3://x/c)"),
             (r#"{"sidecar":{"path":"x"}}"#, "checkpoints with sidecar files"),
         ] {

@@ -21,7 +21,8 @@ pub use error::{Error, Kind};
 pub use lake::{Committed, Lake, LakeSettings, LakeStats};
 pub use objects::{ObjectTransaction, SQL_WRITER};
 pub use outside::{
-    CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange, read_elsewhere,
+    CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
+    read_elsewhere,
 };
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
 pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};

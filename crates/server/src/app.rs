@@ -83,7 +83,8 @@ impl App {
         let all = move || crawlers.all().into_iter().map(|c| routes::crawlers::crawler(c, Vec::new())).collect();
         self.engine.register_system_table(query::crawlers(all));
         let crawlers = self.crawlers.clone();
-        self.engine.register_system_table(query::drift(move || crawlers.recent_drift().iter().map(routes::crawlers::drift).collect()));
+        self.engine
+            .register_system_table(query::drift(move || crawlers.recent_drift().iter().map(routes::crawlers::drift).collect()));
         let lake = self.lake.clone();
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();

@@ -1,4 +1,7 @@
-use super::{Dialect, Records, Rows, sniff::{Asked, header_names, skip_lines}};
+use super::{
+    Dialect, Records, Rows,
+    sniff::{Asked, header_names, skip_lines},
+};
 use crate::{Error, error::quoted, typed};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
@@ -143,7 +146,8 @@ impl Reader {
                 (!asked.is_null(text, quoted) && !empty).then_some(text)
             });
             let made = typed::column(field.data_type(), values);
-            let made = made.map_err(|e| e.error.line(rows.line(live[e.index])).column(field.name().clone()).hint(hint(field.name())))?;
+            let made =
+                made.map_err(|e| e.error.line(rows.line(live[e.index])).column(field.name().clone()).hint(hint(field.name())))?;
             columns.push(fitted(made, field.data_type()).map_err(|e| e.column(field.name().clone()))?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(live.len()));

@@ -118,7 +118,9 @@ fn check_text(bytes: &[u8]) -> Result<(), Error> {
     }
     if let Some(at) = bytes.iter().take(64 << 10).position(|b| *b == 0) {
         let line = bytes[..at].iter().filter(|b| **b == b'\n').count() as u64 + 1;
-        return Err(Error::new("the file holds a zero byte, so it is no CSV").line(line).hint("Check that it is what its name says."));
+        return Err(Error::new("the file holds a zero byte, so it is no CSV")
+            .line(line)
+            .hint("Check that it is what its name says."));
     }
     Ok(())
 }
@@ -216,7 +218,9 @@ fn is_header(cells: &[(&str, bool)], guesses: &[Guess]) -> bool {
     // A year as a name above texts, or a number above dates, still is a name.
     let fits = |(text, _): &(&str, bool), guess: &Guess| guess.join(looks(text)).data_type(false) == guess.data_type(false);
     let empty = guesses.iter().all(|g| *g == Guess::Nothing);
-    !empty && seen.len() == cells.len() && cells.iter().zip(guesses).any(|(c, g)| !fits(c, g) && *g != Guess::Nothing && looks(c.0) == Guess::Text)
+    !empty
+        && seen.len() == cells.len()
+        && cells.iter().zip(guesses).any(|(c, g)| !fits(c, g) && *g != Guess::Nothing && looks(c.0) == Guess::Text)
 }
 
 fn names(cells: &[(&str, bool)], header: bool, asked: &Asked) -> Vec<String> {

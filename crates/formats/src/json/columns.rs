@@ -135,7 +135,13 @@ struct Builder {
 
 impl Builder {
     /// The columns of objects; those that are not `wanted` are left out. `path` names the column they are inside of.
-    fn fields(&self, fields: &Fields, wanted: &[bool], rows: &[Option<&Node<'_>>], path: &str) -> Result<Vec<Option<ArrayRef>>, Failed> {
+    fn fields(
+        &self,
+        fields: &Fields,
+        wanted: &[bool],
+        rows: &[Option<&Node<'_>>],
+        path: &str,
+    ) -> Result<Vec<Option<ArrayRef>>, Failed> {
         let places: HashMap<&str, usize> = fields.iter().enumerate().map(|(i, f)| (f.name().as_str(), i)).collect();
         let mut cells: Vec<Vec<Option<&Node<'_>>>> =
             wanted.iter().map(|wanted| if *wanted { vec![None; rows.len()] } else { Vec::new() }).collect();
@@ -275,7 +281,12 @@ mod tests {
             shown("{\"id\":1,\"price\":1.10}\n{\"price\":2,\"tags\":[\"a\",null],\"id\":null,\"at\":\"2026-01-01T00:00:00Z\"}"),
             "| id | price | tags  | at                   |\n| 1  | 1.10  |       |                      |\n|    | 2.00  | [a, ] | 2026-01-01T00:00:00Z |"
         );
-        assert_eq!(shown("[{\"a\":{\"b\":[{\"c\":1}]}},{\"a\":null}]"), "| a               |\n| {b: [{c: 1}]} |\n|                 |".replace("               |", "             |").replace("                 |", "               |"));
+        assert_eq!(
+            shown("[{\"a\":{\"b\":[{\"c\":1}]}},{\"a\":null}]"),
+            "| a               |\n| {b: [{c: 1}]} |\n|                 |"
+                .replace("               |", "             |")
+                .replace("                 |", "               |")
+        );
         assert_eq!(shown("1\n2"), "| json |\n| 1    |\n| 2    |");
     }
 
@@ -293,7 +304,10 @@ mod tests {
         let error = |text: &str| read("{\"a\":1,\"b\":{\"c\":true}}", text, 5).unwrap_err().to_string();
         assert_eq!(error("{\"a\":1}\n{\"a\":\"1\"}"), "line 2, column `a`: `\"1\"` is no value of the type bigint");
         assert_eq!(error("{\"a\":1}\n\n{\"z\":1}"), "line 3: the key `z` is not among those of the documents looked at first");
-        assert_eq!(error("{\"b\":{\"d\":1}}"), "line 1, column `b`: the key `d` is not among those of the documents looked at first");
+        assert_eq!(
+            error("{\"b\":{\"d\":1}}"),
+            "line 1, column `b`: the key `d` is not among those of the documents looked at first"
+        );
         assert_eq!(error("{\"b\":[1]}"), "line 1, column `b`: `[1]` is no object");
         assert_eq!(error("{\"a\":\n1,}"), "line 2: expected a key in quotes, found `}`");
     }
@@ -321,7 +335,8 @@ mod tests {
         let inner = leaf.prop_recursive(3, 12, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..3).prop_map(Into::into),
-                proptest::collection::hash_map("[a-c]", inner, 0..3).prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
+                proptest::collection::hash_map("[a-c]", inner, 0..3)
+                    .prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
             ]
         });
         proptest::collection::hash_map("[a-d]", inner, 1..4).prop_map(|m| serde_json::Value::Object(m.into_iter().collect()))

@@ -130,7 +130,9 @@ impl Documents {
                         }
                         b'"' => State::Text,
                         b',' | b']' | b'}' | b':' => {
-                            return Err(Error::new(format!("`{}` where a document should begin", char::from(byte))).line(self.line));
+                            return Err(
+                                Error::new(format!("`{}` where a document should begin", char::from(byte))).line(self.line)
+                            );
                         }
                         _ => State::Word,
                     };
@@ -185,7 +187,9 @@ impl Documents {
             }
             at += 1;
             if pieces.text.len() - self.start.min(pieces.text.len()) > DOCUMENT_BYTES_MAX {
-                return Err(Error::new(format!("a document is longer than {} MiB", DOCUMENT_BYTES_MAX >> 20)).line(self.start_line));
+                return Err(
+                    Error::new(format!("a document is longer than {} MiB", DOCUMENT_BYTES_MAX >> 20)).line(self.start_line)
+                );
             }
         }
         Ok(at)
@@ -252,7 +256,10 @@ mod tests {
     #[test]
     fn documents_are_told_apart_in_whatever_pieces_they_come() {
         check("{\"a\":\"}\"}\n{\"b\":[1]}", &[(1, "{\"a\":\"}\"}"), (2, "{\"b\":[1]}")]);
-        check("[ {\"a\":1},\n 2, \"x\\\"]\", [3] ,{}]\n", &[(1, "{\"a\":1}"), (2, "2"), (2, "\"x\\\"]\""), (2, "[3]"), (2, "{}")]);
+        check(
+            "[ {\"a\":1},\n 2, \"x\\\"]\", [3] ,{}]\n",
+            &[(1, "{\"a\":1}"), (2, "2"), (2, "\"x\\\"]\""), (2, "[3]"), (2, "{}")],
+        );
         check("1 2\n\"x\"", &[(1, "1"), (1, "2"), (2, "\"x\"")]);
         check("[]", &[]);
         check(" \n", &[]);

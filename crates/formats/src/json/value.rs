@@ -299,7 +299,9 @@ mod tests {
             (Value::Boolean(a), serde_json::Value::Bool(b)) => a == b,
             (Value::Number(a), serde_json::Value::Number(b)) => a.parse::<f64>().ok() == b.as_f64(),
             (Value::String(a), serde_json::Value::String(b)) => a == b,
-            (Value::Array(a), serde_json::Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(&a.value, b)),
+            (Value::Array(a), serde_json::Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(&a.value, b))
+            }
             (Value::Object(a), serde_json::Value::Object(b)) => {
                 b.iter().all(|(k, b)| a.iter().rev().find(|(n, _)| n == k).is_some_and(|(_, a)| same(&a.value, b)))
             }

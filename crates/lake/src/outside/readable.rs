@@ -27,7 +27,8 @@ pub(super) fn check(store: &Store, table: &LakeTable, metadata: &TableMetadata) 
 /// As [`check`].
 pub(super) fn check_contents(table: &LakeTable, metadata: &TableMetadata) -> Result<(), Error> {
     if metadata.format_version() > FormatVersion::V2 {
-        let message = format!("the table has Iceberg format version {}, and lakebox reads 1 and 2", metadata.format_version() as u8);
+        let message =
+            format!("the table has Iceberg format version {}, and lakebox reads 1 and 2", metadata.format_version() as u8);
         return Err(Error::new(Kind::Invalid, message));
     }
     columns(table, metadata)

@@ -60,8 +60,13 @@ impl Check<'_> {
             let remote = url.contains("://") && !url.starts_with("file://");
             let path = url.strip_prefix("file://").unwrap_or(&url);
             let is_upload = path == UPLOADS || path.starts_with("uploads/");
-            let url = if remote || is_upload { url.trim_end_matches('/').to_owned() } else { self.absolute(path).display().to_string() };
-            let inside = |place: &String| url.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let url = if remote || is_upload {
+                url.trim_end_matches('/').to_owned()
+            } else {
+                self.absolute(path).display().to_string()
+            };
+            let inside =
+                |place: &String| url.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             if !is_upload && !files.iter().any(inside) {
                 let message = format!("crawlers.{}.url is not inside of `server.files`", entry.key);
                 let place = self.place(&["crawlers", &entry.key, "url"]);

@@ -233,7 +233,14 @@ impl Shared {
             }
         };
         for event in &drift {
-            tracing::info!(crawler = name, table = event.table, column = event.column, file = event.file, "drift: {}", event.kind);
+            tracing::info!(
+                crawler = name,
+                table = event.table,
+                column = event.column,
+                file = event.file,
+                "drift: {}",
+                event.kind
+            );
         }
         if let Err(error) = self.catalog.set_crawl(&record, &drift).await {
             tracing::warn!(crawler = name, "a crawl could not be recorded: {error}");

@@ -169,14 +169,16 @@ mod tests {
         let before = [known("t", &[("a", "bigint"), ("b", "text"), ("c", "date")]), known("gone", &[])];
         let columns = [("a", "numeric(38,2)"), ("b", "text"), ("d", "text")];
         let now = [
-            found("t", &columns, &[("1.csv", &[("a", "bigint"), ("b", "text")]), ("2.csv", &[("a", "numeric(38,2)"), ("d", "text")])]),
+            found(
+                "t",
+                &columns,
+                &[("1.csv", &[("a", "bigint"), ("b", "text")]), ("2.csv", &[("a", "numeric(38,2)"), ("d", "text")])],
+            ),
             found("new", &[], &[]),
         ];
         let events = between("x", Some(&before), &now, 7);
-        let shown: Vec<String> = events
-            .iter()
-            .map(|e| format!("{} {} {} {:?}", e.table, e.kind, e.column, e.file.as_deref().unwrap_or("")))
-            .collect();
+        let shown: Vec<String> =
+            events.iter().map(|e| format!("{} {} {} {:?}", e.table, e.kind, e.column, e.file.as_deref().unwrap_or(""))).collect();
         assert_eq!(
             shown,
             [

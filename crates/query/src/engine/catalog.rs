@@ -5,8 +5,7 @@ use super::{
     session::{Base, CATALOG, SEARCH_PATH},
 };
 use crate::{
-    Error, Kind,
-    files,
+    Error, Kind, files,
     pg_catalog::{InformationSchema, PgCatalog, PgSchema, users_schemas},
     provider::LakeTableProvider,
     system::SystemTables,
@@ -276,7 +275,10 @@ impl SchemaProvider for LakeSchema {
             Layers::System => self.catalog.system.names().iter().any(|n| n == name),
             Layers::Crawled(schema) => self.catalog.base.files().crawled.get(schema, name).is_some(),
             Layers::Path => {
-                files::called(name).is_some() || self.find(name).is_some() || self.asked(name).is_some() || self.catalog.postgres_schema().table_exist(name)
+                files::called(name).is_some()
+                    || self.find(name).is_some()
+                    || self.asked(name).is_some()
+                    || self.catalog.postgres_schema().table_exist(name)
             }
             Layers::One(_) => self.find(name).is_some() || self.asked(name).is_some(),
         }

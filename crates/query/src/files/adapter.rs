@@ -1,5 +1,8 @@
 use super::merge::widened;
-use crate::{Error, Kind, sql_types::{plain_type, sql_type_name}};
+use crate::{
+    Error, Kind,
+    sql_types::{plain_type, sql_type_name},
+};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::{
     error::{DataFusionError, Result},

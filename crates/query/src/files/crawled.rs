@@ -16,7 +16,7 @@ use crate::{
 };
 use arrow::datatypes::SchemaRef;
 use datafusion::{catalog::TableProvider, execution::runtime_env::RuntimeEnv};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use lake::{TableView, ViewFile};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
 use parking_lot::RwLock;
@@ -68,9 +68,17 @@ pub struct CrawledTable {
 #[derive(Debug, Clone)]
 enum What {
     /// One file, or all files of a folder in one format.
-    Files { spec: Arc<FilesSpec>, format: Format, single: bool },
-    Delta { shown: String },
-    Iceberg { shown: String },
+    Files {
+        spec: Arc<FilesSpec>,
+        format: Format,
+        single: bool,
+    },
+    Delta {
+        shown: String,
+    },
+    Iceberg {
+        shown: String,
+    },
 }
 
 /// What a crawler found, by schema and name.
@@ -115,22 +123,29 @@ impl CrawledTable {
     ///
     /// # Errors
     /// Where its files can't be listed, or its metadata can't be read.
-    pub(crate) async fn provider(&self, routes: &Routes, env: &Arc<RuntimeEnv>) -> Result<Arc<dyn TableProvider>, Error> {
-        let places = routes.places();
-        match &self.what {
-            What::Files { spec, single: true, .. } => Ok(Arc::new(FilesTable::new(FilesSpec::clone(spec)))),
-            What::Files { spec, format, single: false } => {
-                let files = files_below(routes, &self.root, &spec.shown).await?;
-                let files: Vec<ObjectMeta> = files.into_iter().filter(|f| format_of(f) == Some(*format)).collect();
-                let spec = look::listed(of_table(files, &self.root), &self.root, spec, &places)?;
-                Ok(Arc::new(FilesTable::new(spec)))
-            }
-            What::Delta { shown } => Ok(Arc::new(FilesTable::new(delta::table(routes, &self.root, shown, env).await?))),
-            What::Iceberg { shown } => {
-                let view = iceberg(routes, &places, &self.root, shown).await?;
-                Ok(Arc::new(LakeTableProvider::new(view, store_url()?)))
+    pub(crate) fn provider<'a>(
+        &'a self,
+        routes: &'a Routes,
+        env: &'a Arc<RuntimeEnv>,
+    ) -> BoxFuture<'a, Result<Arc<dyn TableProvider>, Error>> {
+        async move {
+            let places = routes.places();
+            match &self.what {
+                What::Files { spec, single: true, .. } => Ok(Arc::new(FilesTable::new(FilesSpec::clone(spec)))),
+                What::Files { spec, format, single: false } => {
+                    let files = files_below(routes, &self.root, &spec.shown).await?;
+                    let files: Vec<ObjectMeta> = files.into_iter().filter(|f| format_of(f) == Some(*format)).collect();
+                    let spec = look::listed(of_table(files, &self.root), &self.root, spec, &places)?;
+                    Ok(Arc::new(FilesTable::new(spec)))
+                }
+                What::Delta { shown } => Ok(Arc::new(FilesTable::new(delta::table(routes, &self.root, shown, env).await?))),
+                What::Iceberg { shown } => {
+                    let view = iceberg(routes, &places, &self.root, shown).await?;
+                    Ok(Arc::new(LakeTableProvider::new(view, store_url()?)))
+                }
             }
         }
+        .boxed()
     }
 }
 
@@ -165,26 +180,38 @@ async fn files_below(routes: &Routes, root: &Path, shown: &str) -> Result<Vec<Ob
 }
 
 /// The Iceberg table at `root` as it is now, its files named as paths in all places.
-async fn iceberg(routes: &Routes, places: &FilePlaces, root: &Path, shown: &str) -> Result<Arc<TableView>, Error> {
-    let failed = |e: lake::Error| {
-        let out = Error::new(Kind::Invalid, format!("{shown}: {e}"));
-        match &e.hint {
-            Some(hint) => out.with_hint(hint.to_string()),
-            None => out,
-        }
-    };
-    let newest = listing::newest_metadata(routes, root).await.map_err(|e| super::unreachable(shown, e))?;
-    let Some((place, metadata)) = newest.as_ref().and_then(Routes::split) else {
-        return Err(Error::new(Kind::Invalid, format!("{shown} has no metadata")));
-    };
-    let store = places.places.get(place).and_then(|p| p.store.clone());
-    let Some(store) = store else {
-        return Err(Error::new(Kind::Unsupported, format!("{shown} is an Iceberg table in a folder whose path engines spell differently"))
+fn iceberg<'a>(
+    routes: &'a Routes,
+    places: &'a FilePlaces,
+    root: &'a Path,
+    shown: &'a str,
+) -> BoxFuture<'a, Result<Arc<TableView>, Error>> {
+    async move {
+        let failed = |e: lake::Error| {
+            let out = Error::new(Kind::Invalid, format!("{shown}: {e}"));
+            match &e.hint {
+                Some(hint) => out.with_hint(hint.to_string()),
+                None => out,
+            }
+        };
+        let newest = listing::newest_metadata(routes, root).await.map_err(|e| super::unreachable(shown, e))?;
+        let Some((place, metadata)) = newest.as_ref().and_then(Routes::split) else {
+            return Err(Error::new(Kind::Invalid, format!("{shown} has no metadata")));
+        };
+        let store = places.places.get(place).and_then(|p| p.store.clone());
+        let Some(store) = store else {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("{shown} is an Iceberg table in a folder whose path engines spell differently"),
+            )
             .with_hint("Use a path of letters, digits, `-`, `_`, `.` and `/`."));
-    };
-    let view = lake::read_elsewhere(&store, &metadata).await.map_err(failed)?;
-    let files: Vec<ViewFile> = view.files.iter().map(|f| ViewFile { path: Routes::path(place, &f.path), ..f.clone() }).collect();
-    Ok(Arc::new(TableView { files: files.into(), ..TableView::clone(&view) }))
+        };
+        let view = lake::read_elsewhere(&store, &metadata).await.map_err(failed)?;
+        let files: Vec<ViewFile> =
+            view.files.iter().map(|f| ViewFile { path: Routes::path(place, &f.path), ..f.clone() }).collect();
+        Ok(Arc::new(TableView { files: files.into(), ..TableView::clone(&view) }))
+    }
+    .boxed()
 }
 
 /// A group of files that make a table.
@@ -204,36 +231,44 @@ enum GroupKind {
 ///
 /// # Errors
 /// Where the prefix is in no place or can't be listed. What is wrong with one table is told of that table.
-pub(crate) async fn crawl(url: &str, format: Option<Format>, routes: &Routes, env: &Arc<RuntimeEnv>) -> Result<Vec<FoundTable>, Error> {
-    let places = routes.places();
-    let located = places.locate(url)?;
-    let shown = places.shown(located.place, &located.path);
-    let below = Path::parse(&located.path).map_err(|e| Error::new(Kind::Invalid, format!("`{shown}` is no path: {e}")))?;
-    let root = Routes::path(located.place, &below);
-    let groups = groups(routes, &root, &shown, format).await?;
-    if groups.len() > TABLES_MAX {
-        return Err(Error::new(Kind::Invalid, format!("there are more than {TABLES_MAX} tables below {shown}"))
-            .with_hint("Point crawlers at parts of it."));
-    }
-    let mut found = Vec::with_capacity(groups.len());
-    for group in groups {
-        if let GroupKind::Files { format, files, single: false } = &group.kind
-            && group.root == root
-            && files.len() > 1
-            && !alike(routes, &places, files, env).await
-        {
-            // Files side by side that differ are tables of their own.
-            for file in files.clone() {
-                let name = plain_name(file.location.filename().unwrap_or_default().split('.').next().unwrap_or_default());
-                let kind = GroupKind::Files { format: *format, files: vec![file], single: true };
-                found.push(one(Group { name, root: root.clone(), kind }, routes, &places, env).await);
-            }
-            continue;
+pub(crate) fn crawl<'a>(
+    url: &'a str,
+    format: Option<Format>,
+    routes: &'a Routes,
+    env: &'a Arc<RuntimeEnv>,
+) -> BoxFuture<'a, Result<Vec<FoundTable>, Error>> {
+    async move {
+        let places = routes.places();
+        let located = places.locate(url)?;
+        let shown = places.shown(located.place, &located.path);
+        let below = Path::parse(&located.path).map_err(|e| Error::new(Kind::Invalid, format!("`{shown}` is no path: {e}")))?;
+        let root = Routes::path(located.place, &below);
+        let groups = groups(routes, &root, &shown, format).await?;
+        if groups.len() > TABLES_MAX {
+            return Err(Error::new(Kind::Invalid, format!("there are more than {TABLES_MAX} tables below {shown}"))
+                .with_hint("Point crawlers at parts of it."));
         }
-        found.push(one(group, routes, &places, env).await);
+        let mut found = Vec::with_capacity(groups.len());
+        for group in groups {
+            if let GroupKind::Files { format, files, single: false } = &group.kind
+                && group.root == root
+                && files.len() > 1
+                && !alike(routes, &places, files, env).await
+            {
+                // Files side by side that differ are tables of their own.
+                for file in files.clone() {
+                    let name = plain_name(file.location.filename().unwrap_or_default().split('.').next().unwrap_or_default());
+                    let kind = GroupKind::Files { format: *format, files: vec![file], single: true };
+                    found.push(one(Group { name, root: root.clone(), kind }, routes, &places, env).await);
+                }
+                continue;
+            }
+            found.push(one(group, routes, &places, env).await);
+        }
+        name_apart(&mut found);
+        Ok(found)
     }
-    name_apart(&mut found);
-    Ok(found)
+    .boxed()
 }
 
 /// Whether files have the same columns, as far as their first ones tell.
@@ -256,7 +291,8 @@ async fn alike(routes: &Routes, places: &FilePlaces, files: &[ObjectMeta], env: 
 }
 
 async fn groups(routes: &Routes, root: &Path, shown: &str, only: Option<Format>) -> Result<Vec<Group>, Error> {
-    let all: Vec<ObjectMeta> = routes.list(Some(root)).take(FILES_MAX + 1).try_collect().await.map_err(|e| super::unreachable(shown, e))?;
+    let all: Vec<ObjectMeta> =
+        routes.list(Some(root)).take(FILES_MAX + 1).try_collect().await.map_err(|e| super::unreachable(shown, e))?;
     let depth = root.parts().count();
     // Tables with a log or metadata of their own, first: what lies below them is theirs.
     let mut own: BTreeMap<Path, GroupKind> = BTreeMap::new();
@@ -279,13 +315,22 @@ async fn groups(routes: &Routes, root: &Path, shown: &str, only: Option<Format>)
             continue;
         }
         let parts: Vec<_> = file.location.parts().collect();
-        let end = parts.iter().enumerate().skip(depth).position(|(_, part)| part.as_ref().contains('=')).map_or(parts.len() - 1, |at| depth + at);
+        let end = parts
+            .iter()
+            .enumerate()
+            .skip(depth)
+            .position(|(_, part)| part.as_ref().contains('='))
+            .map_or(parts.len() - 1, |at| depth + at);
         let folder: Path = parts[..end.min(parts.len() - 1)].iter().cloned().collect();
         folders.entry((folder, format.as_str())).or_insert_with(|| (format, Vec::new())).1.push(file);
     }
     let named = |path: &Path| {
         let below: Vec<String> = path.parts().skip(depth).map(|p| p.as_ref().to_owned()).collect();
-        let name = if below.is_empty() { shown.rsplit('/').find(|p| !p.is_empty()).unwrap_or("files").to_owned() } else { below.join("_") };
+        let name = if below.is_empty() {
+            shown.rsplit('/').find(|p| !p.is_empty()).unwrap_or("files").to_owned()
+        } else {
+            below.join("_")
+        };
         plain_name(&name)
     };
     let mut out: Vec<Group> = own.into_iter().map(|(path, kind)| Group { name: named(&path), root: path, kind }).collect();
@@ -320,48 +365,51 @@ fn name_apart(found: &mut [FoundTable]) {
 }
 
 /// Looks at a group of files. Whatever is wrong with it is told of it.
-async fn one(group: Group, routes: &Routes, places: &FilePlaces, env: &Arc<RuntimeEnv>) -> FoundTable {
-    let path = match &group.kind {
-        GroupKind::Files { files, single: true, .. } => files.first().map_or(&group.root, |f| &f.location),
-        _ => &group.root,
-    };
-    let path = look::shown(places, path);
-    let format = match &group.kind {
-        GroupKind::Files { format, .. } => format.as_str(),
-        GroupKind::Delta => "delta",
-        GroupKind::Iceberg => "iceberg",
-    };
-    let (files, bytes) = match &group.kind {
-        GroupKind::Files { files, .. } => (files.len() as u64, files.iter().map(|f| f.size).sum()),
-        _ => (0, 0),
-    };
-    let name = group.name.clone();
-    let blank = FoundTable {
-        name,
-        path: path.clone(),
-        format: format.to_owned(),
-        columns: Vec::new(),
-        partitions: Vec::new(),
-        files,
-        bytes,
-        rows: None,
-        each: Vec::new(),
-        table: None,
-        error: None,
-    };
-    match read(group, &path, routes, places, env).await {
-        Ok(read) => FoundTable {
-            columns: columns(&read.table.schema),
-            partitions: read.partitions,
-            files: read.files.unwrap_or(files),
-            bytes: read.bytes.unwrap_or(bytes),
-            rows: read.rows,
-            each: read.each,
-            table: Some(read.table),
-            ..blank
-        },
-        Err(error) => FoundTable { error: Some((error.message.clone(), error.hint)), ..blank },
+fn one<'a>(group: Group, routes: &'a Routes, places: &'a FilePlaces, env: &'a Arc<RuntimeEnv>) -> BoxFuture<'a, FoundTable> {
+    async move {
+        let path = match &group.kind {
+            GroupKind::Files { files, single: true, .. } => files.first().map_or(&group.root, |f| &f.location),
+            _ => &group.root,
+        };
+        let path = look::shown(places, path);
+        let format = match &group.kind {
+            GroupKind::Files { format, .. } => format.as_str(),
+            GroupKind::Delta => "delta",
+            GroupKind::Iceberg => "iceberg",
+        };
+        let (files, bytes) = match &group.kind {
+            GroupKind::Files { files, .. } => (files.len() as u64, files.iter().map(|f| f.size).sum()),
+            _ => (0, 0),
+        };
+        let name = group.name.clone();
+        let blank = FoundTable {
+            name,
+            path: path.clone(),
+            format: format.to_owned(),
+            columns: Vec::new(),
+            partitions: Vec::new(),
+            files,
+            bytes,
+            rows: None,
+            each: Vec::new(),
+            table: None,
+            error: None,
+        };
+        match read(group, &path, routes, places, env).await {
+            Ok(read) => FoundTable {
+                columns: columns(&read.table.schema),
+                partitions: read.partitions,
+                files: read.files.unwrap_or(files),
+                bytes: read.bytes.unwrap_or(bytes),
+                rows: read.rows,
+                each: read.each,
+                table: Some(read.table),
+                ..blank
+            },
+            Err(error) => FoundTable { error: Some((error.message.clone(), error.hint)), ..blank },
+        }
     }
+    .boxed()
 }
 
 struct Read {
@@ -430,7 +478,9 @@ mod tests {
 
     #[test]
     fn names_need_no_quotes() {
-        for (text, name) in [("Orders 2026", "orders_2026"), ("2026", "t2026"), ("__", "files"), ("a-b.c", "a_b_c"), ("Größe", "gr__e")] {
+        for (text, name) in
+            [("Orders 2026", "orders_2026"), ("2026", "t2026"), ("__", "files"), ("a-b.c", "a_b_c"), ("Größe", "gr__e")]
+        {
             assert_eq!(plain_name(text), name);
         }
     }

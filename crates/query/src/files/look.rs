@@ -42,55 +42,54 @@ pub(super) enum Looked {
 ///
 /// # Errors
 /// Where files can't be read, or don't make one table.
-pub(super) async fn look(
-    routes: &Routes,
-    places: &FilePlaces,
+pub(super) fn look<'a>(
+    routes: &'a Routes,
+    places: &'a FilePlaces,
     listing: Listing,
-    options: &Options,
-    env: &Arc<RuntimeEnv>,
-) -> Result<Looked, Error> {
-    let Listing { shown, root, kind } = listing;
-    let files = match kind {
-        Found::Files(files) => files,
-        Found::Delta => return Ok(Looked::Files(delta::table(routes, &root, &shown, env).await?)),
-        Found::Iceberg => {
-            return Err(Error::new(Kind::Unsupported, format!("{shown} is an Iceberg table"))
-                .with_hint("Let a crawler register it: its tables are read by their metadata."));
-        }
-    };
-    let eye = Eye { routes, places, options, env };
-    let format = match options.format.map_or_else(|| format_of(&files, &shown), |f| Ok(Some(f)))? {
-        Some(format) => format,
-        None => eye.magic(&files[0]).await?,
-    };
-    let partitions = if options.partitions { partitions(&files, &root, &shown)? } else { Vec::new() };
-    let chosen = chosen(&files, if format == Format::Parquet { options.sample_files.max(FOOTERS) } else { options.sample_files });
-    let whole = chosen.len() == files.len();
-    let seen = match format {
-        Format::Csv => eye.csv(&chosen, whole).await?,
-        Format::Json => eye.json(&chosen, whole).await?,
-        Format::Avro => eye.avro(&chosen).await?,
-        Format::Parquet => eye.parquet(&chosen).await?,
-    };
-    let Some(seen) = seen else { return Ok(Looked::Nothing(eye.shown(&files[0]))) };
-    let modified = |shown: &str| chosen.iter().find(|f| eye.shown(f) == shown).map(|f| f.last_modified);
-    let mut each = seen.each;
-    each.sort_by_cached_key(|(file, _)| modified(file));
-    let (files, partitions) = described(files, &partitions, options.filename, places);
-    let (schema, reading) = (Arc::new(seen.schema), seen.reading);
-    Ok(Looked::Files(FilesSpec { shown, files, schema, partitions, reading, each }))
+    options: &'a Options,
+    env: &'a Arc<RuntimeEnv>,
+) -> BoxFuture<'a, Result<Looked, Error>> {
+    async move {
+        let Listing { shown, root, kind } = listing;
+        let files = match kind {
+            Found::Files(files) => files,
+            Found::Delta => return Ok(Looked::Files(delta::table(routes, &root, &shown, env).await?)),
+            Found::Iceberg => {
+                return Err(Error::new(Kind::Unsupported, format!("{shown} is an Iceberg table"))
+                    .with_hint("Let a crawler register it: its tables are read by their metadata."));
+            }
+        };
+        let eye = Eye { routes, places, options, env };
+        let format = match options.format.map_or_else(|| format_of(&files, &shown), |f| Ok(Some(f)))? {
+            Some(format) => format,
+            None => eye.magic(&files[0]).await?,
+        };
+        let partitions = if options.partitions { partitions(&files, &root, &shown)? } else { Vec::new() };
+        let chosen =
+            chosen(&files, if format == Format::Parquet { options.sample_files.max(FOOTERS) } else { options.sample_files });
+        let whole = chosen.len() == files.len();
+        let seen = match format {
+            Format::Csv => eye.csv(&chosen, whole).await?,
+            Format::Json => eye.json(&chosen, whole).await?,
+            Format::Avro => eye.avro(&chosen).await?,
+            Format::Parquet => eye.parquet(&chosen).await?,
+        };
+        let Some(seen) = seen else { return Ok(Looked::Nothing(eye.shown(&files[0]))) };
+        let modified = |shown: &str| chosen.iter().find(|f| eye.shown(f) == shown).map(|f| f.last_modified);
+        let mut each = seen.each;
+        each.sort_by_cached_key(|(file, _)| modified(file));
+        let (files, partitions) = described(files, &partitions, options.filename, places);
+        let (schema, reading) = (Arc::new(seen.schema), seen.reading);
+        Ok(Looked::Files(FilesSpec { shown, files, schema, partitions, reading, each }))
+    }
+    .boxed()
 }
 
 /// The files as they are now of a table whose columns are known.
 ///
 /// # Errors
 /// Where a partition has a value that is not of its column's type.
-pub(super) fn listed(
-    files: Vec<ObjectMeta>,
-    root: &Path,
-    known: &FilesSpec,
-    places: &FilePlaces,
-) -> Result<FilesSpec, Error> {
+pub(super) fn listed(files: Vec<ObjectMeta>, root: &Path, known: &FilesSpec, places: &FilePlaces) -> Result<FilesSpec, Error> {
     let mut found = partitions(&files, root, &known.shown)?;
     let names = |p: &[Partition]| p.iter().map(|p| p.name.clone()).collect::<Vec<_>>();
     let wanted: Vec<String> = known.partitions.iter().map(|f| f.name().clone()).collect();
@@ -101,7 +100,12 @@ pub(super) fn listed(
     for (partition, field) in found.iter_mut().zip(&known.partitions) {
         let casted = partition.values.iter().map(|v| v.cast_to(field.data_type())).collect::<Result<Vec<_>, _>>();
         partition.values = casted.map_err(|e| {
-            let message = format!("a folder of {} names no value of the partition `{}`: {}", known.shown, field.name(), e.strip_backtrace());
+            let message = format!(
+                "a folder of {} names no value of the partition `{}`: {}",
+                known.shown,
+                field.name(),
+                e.strip_backtrace()
+            );
             Error::new(Kind::Invalid, message).with_hint("Crawl again.")
         })?;
         partition.data_type = field.data_type().clone();
@@ -110,7 +114,12 @@ pub(super) fn listed(
     Ok(FilesSpec { files, partitions, ..known.clone() })
 }
 
-fn described(files: Vec<ObjectMeta>, partitions: &[Partition], filename: bool, places: &FilePlaces) -> (Vec<TableFile>, Vec<FieldRef>) {
+fn described(
+    files: Vec<ObjectMeta>,
+    partitions: &[Partition],
+    filename: bool,
+    places: &FilePlaces,
+) -> (Vec<TableFile>, Vec<FieldRef>) {
     let mut fields: Vec<FieldRef> = partitions.iter().map(|p| Arc::new(Field::new(&p.name, p.data_type.clone(), true))).collect();
     if filename {
         fields.push(Arc::new(Field::new("filename", DataType::Utf8, false)));
@@ -237,12 +246,15 @@ impl Eye<'_> {
         let mut each = Vec::with_capacity(samples.len());
         for (file, sample) in samples.iter().filter(|(_, s)| !s.text().trim_ascii().is_empty()) {
             // The first file says how all are written.
-            let like = known.as_ref().map_or_else(|| asked.clone(), |(_, k)| Asked {
-                delimiter: Some(k.dialect.delimiter),
-                escape: k.dialect.escape,
-                header: Some(k.header),
-                ..asked.clone()
-            });
+            let like = known.as_ref().map_or_else(
+                || asked.clone(),
+                |(_, k)| Asked {
+                    delimiter: Some(k.dialect.delimiter),
+                    escape: k.dialect.escape,
+                    header: Some(k.header),
+                    ..asked.clone()
+                },
+            );
             let sniffed = sniff(sample.text(), sample.whole, &like).map_err(|e| broken(file, e))?;
             each.push((file.clone(), Arc::new(sniffed.schema(&asked, false))));
             known = Some(match known {
@@ -259,7 +271,8 @@ impl Eye<'_> {
             }
         }
         let schema = sniffed.schema(&asked, sampled);
-        let reading = Reading::Csv { dialect: sniffed.dialect, header: sniffed.header, asked: Box::new(asked), options: self.reading() };
+        let reading =
+            Reading::Csv { dialect: sniffed.dialect, header: sniffed.header, asked: Box::new(asked), options: self.reading() };
         Ok(Some(Seen { schema, reading, each }))
     }
 
@@ -356,7 +369,8 @@ fn joined(known: Sniffed, other: Sniffed, first: &str, file: &str, asked: &Asked
     let mut columns = known.columns;
     if !known.header && columns.len() != other.columns.len() && !asked.null_padding {
         let message = format!("{first} has {} columns and {file} {}", columns.len(), other.columns.len());
-        return Err(Error::new(Kind::Invalid, message).with_hint("Without names in a header, all files need the same columns. Name some of them with a pattern."));
+        return Err(Error::new(Kind::Invalid, message)
+            .with_hint("Without names in a header, all files need the same columns. Name some of them with a pattern."));
     }
     for (name, guess) in other.columns {
         match columns.iter_mut().find(|(n, _)| *n == name) {

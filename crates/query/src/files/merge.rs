@@ -29,7 +29,11 @@ pub(super) fn union<'a>(schemas: impl Iterator<Item = (&'a str, &'a SchemaRef)>)
             let known = fields[place].data_type().clone();
             let Some(wide) = widened(&known, &data_type) else {
                 let column = field.name().clone();
-                return Err(Box::new(Clash { column, first: (seen_in[place].to_owned(), known), second: (file.to_owned(), data_type) }));
+                return Err(Box::new(Clash {
+                    column,
+                    first: (seen_in[place].to_owned(), known),
+                    second: (file.to_owned(), data_type),
+                }));
             };
             fields[place] = Field::new(field.name(), wide, true);
         }
@@ -56,7 +60,7 @@ fn digits(data_type: &DataType) -> Option<u8> {
 
 /// A type that holds all values of both, exactly; none where there is none.
 pub(super) fn widened(a: &DataType, b: &DataType) -> Option<DataType> {
-    use DataType::{Decimal128, Float32, Float64, Int16, Int32, Int64, Int8, List, Null, Struct, UInt8, UInt16, UInt32};
+    use DataType::{Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, List, Null, Struct, UInt8, UInt16, UInt32};
     if a == b {
         return Some(a.clone());
     }
@@ -64,8 +68,20 @@ pub(super) fn widened(a: &DataType, b: &DataType) -> Option<DataType> {
     let unsigned = |t: &DataType| [UInt8, UInt16, UInt32].iter().position(|x| x == t);
     Some(match (a, b) {
         (Null, other) | (other, Null) => other.clone(),
-        (a, b) if rank(a).is_some() && rank(b).is_some() => if rank(a) > rank(b) { a.clone() } else { b.clone() },
-        (a, b) if unsigned(a).is_some() && unsigned(b).is_some() => if unsigned(a) > unsigned(b) { a.clone() } else { b.clone() },
+        (a, b) if rank(a).is_some() && rank(b).is_some() => {
+            if rank(a) > rank(b) {
+                a.clone()
+            } else {
+                b.clone()
+            }
+        }
+        (a, b) if unsigned(a).is_some() && unsigned(b).is_some() => {
+            if unsigned(a) > unsigned(b) {
+                a.clone()
+            } else {
+                b.clone()
+            }
+        }
         (a, b) if (rank(a).is_some() && unsigned(b).is_some()) || (unsigned(a).is_some() && rank(b).is_some()) => Int64,
         (Float32, Float64) | (Float64, Float32) => Float64,
         // A double holds every whole number of 32 bits.

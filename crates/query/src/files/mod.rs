@@ -25,7 +25,7 @@ pub(crate) use crawled::crawl;
 pub use crawled::{CrawledTable, FoundTable};
 pub use places::FilePlaces;
 pub(crate) use syntax::{called, rewrite};
-pub(crate) use table::store_url;
+pub(crate) use table::{scan_size, store_url};
 
 use crate::{Error, Kind};
 
@@ -129,12 +129,16 @@ pub(crate) fn broken(file: &str, error: formats::Error) -> Error {
 /// What a store said of a file or a prefix, as the error of a query.
 pub(crate) fn unreachable(shown: &str, error: object_store::Error) -> Error {
     let (kind, message, hint) = match &error {
-        object_store::Error::NotFound { .. } => {
-            (Kind::Invalid, format!("{shown} does not exist"), "Check the path; names of files and buckets tell upper and lower case apart.")
-        }
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            (Kind::Invalid, format!("{shown} may not be read"), "Give lakebox the right to list and read there, or other credentials in `lake.options`.")
-        }
+        object_store::Error::NotFound { .. } => (
+            Kind::Invalid,
+            format!("{shown} does not exist"),
+            "Check the path; names of files and buckets tell upper and lower case apart.",
+        ),
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => (
+            Kind::Invalid,
+            format!("{shown} may not be read"),
+            "Give lakebox the right to list and read there, or other credentials in `lake.options`.",
+        ),
         _ => (Kind::Storage, format!("{shown} can't be read"), "Check that the store is there and lets lakebox in."),
     };
     Error::new(kind, message).with_hint(hint).with_source(error)

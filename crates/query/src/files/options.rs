@@ -48,8 +48,21 @@ impl Default for Options {
 
 const OF_ALL: [&str; 5] = ["compression", "hive_partitioning", "filename", "sample_files", "sample_size"];
 const OF_CSV: [&str; 15] = [
-    "header", "delimiter", "delim", "sep", "quote", "escape", "comment", "skip", "nullstr", "null_padding", "names", "types", "dtypes",
-    "all_varchar", "columns",
+    "header",
+    "delimiter",
+    "delim",
+    "sep",
+    "quote",
+    "escape",
+    "comment",
+    "skip",
+    "nullstr",
+    "null_padding",
+    "names",
+    "types",
+    "dtypes",
+    "all_varchar",
+    "columns",
 ];
 const OF_JSON: [&str; 2] = ["format", "types"];
 
@@ -83,7 +96,9 @@ impl Options {
         let csv = &mut self.csv;
         match name {
             "header" => csv.header = Some(boolean(name, value)?),
-            "delimiter" | "delim" | "sep" => csv.delimiter = Some(byte(name, value)?.ok_or_else(|| wrong(name, value, "one character"))?),
+            "delimiter" | "delim" | "sep" => {
+                csv.delimiter = Some(byte(name, value)?.ok_or_else(|| wrong(name, value, "one character"))?)
+            }
             "quote" => csv.quote = Some(byte(name, value)?),
             "escape" => csv.escape = byte(name, value)?,
             "comment" => csv.comment = byte(name, value)?,
@@ -125,7 +140,8 @@ impl Options {
                 };
             }
             "sample_files" => {
-                let files: i64 = text(name, value)?.parse().map_err(|_| wrong(name, value, "a number of files, or -1 for all"))?;
+                let files: i64 =
+                    text(name, value)?.parse().map_err(|_| wrong(name, value, "a number of files, or -1 for all"))?;
                 self.sample_files = usize::try_from(files).unwrap_or(usize::MAX).max(1);
             }
             _ => {}

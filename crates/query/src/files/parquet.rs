@@ -33,7 +33,10 @@ fn failed(shown: &str, error: DataFusionError) -> Error {
         other => {
             let text = other.strip_backtrace();
             let text = text.strip_prefix("Parquet error: ").unwrap_or(&text);
-            broken(shown, formats::Error::new(format!("this is no Parquet file that can be read: {text}")).hint("Check that it is whole."))
+            broken(
+                shown,
+                formats::Error::new(format!("this is no Parquet file that can be read: {text}")).hint("Check that it is whole."),
+            )
         }
     }
 }

@@ -83,12 +83,7 @@ impl FilePlaces {
             }
             None => Arc::new(PrefixStore::new(warehouse.objects(), UPLOADS)),
         };
-        self.places.push(Place {
-            spelled: bare,
-            aliases: vec![UPLOADS.to_owned(), spelled],
-            objects,
-            store: None,
-        });
+        self.places.push(Place { spelled: bare, aliases: vec![UPLOADS.to_owned(), spelled], objects, store: None });
     }
 
     /// The place that a path is in, and the rest of the path.
@@ -101,15 +96,18 @@ impl FilePlaces {
                 .with_hint("Download the file and upload it, or put it where `server.files` says."));
         }
         let path = normalised(path)?;
-        let spellings = |place: &Place| -> Vec<String> { std::iter::once(&place.spelled).chain(&place.aliases).cloned().collect() };
+        let spellings =
+            |place: &Place| -> Vec<String> { std::iter::once(&place.spelled).chain(&place.aliases).cloned().collect() };
         let inside = |root: &str| {
             let rest = path.strip_prefix(root)?;
             (rest.is_empty() || rest.starts_with('/') || root.is_empty()).then(|| rest.trim_matches('/').to_owned())
         };
         // The deepest place that the path is in.
-        let found = self.places.iter().enumerate().flat_map(|(i, place)| {
-            spellings(place).into_iter().filter_map(move |root| Some((root.len(), i, root)))
-        });
+        let found = self
+            .places
+            .iter()
+            .enumerate()
+            .flat_map(|(i, place)| spellings(place).into_iter().filter_map(move |root| Some((root.len(), i, root))));
         let found = found.filter_map(|(length, place, root)| Some((length, Located { place, path: inside(&root)? })));
         match found.max_by_key(|(length, _)| *length) {
             Some((_, located)) => Ok(located),
@@ -118,10 +116,12 @@ impl FilePlaces {
     }
 
     fn outside(&self, path: &str) -> Error {
-        let allowed: Vec<String> = self.places.iter().map(|p| p.aliases.iter().find(|a| *a == UPLOADS).unwrap_or(&p.spelled).clone()).collect();
+        let allowed: Vec<String> =
+            self.places.iter().map(|p| p.aliases.iter().find(|a| *a == UPLOADS).unwrap_or(&p.spelled).clone()).collect();
         let allowed = if allowed.is_empty() { "nowhere".to_owned() } else { allowed.join(", ") };
-        Error::new(Kind::Invalid, format!("`{path}` is not where SQL may read files"))
-            .with_hint(format!("Files may be read from: {allowed}. Add a folder or a bucket's prefix to `server.files` in the configuration."))
+        Error::new(Kind::Invalid, format!("`{path}` is not where SQL may read files")).with_hint(format!(
+            "Files may be read from: {allowed}. Add a folder or a bucket's prefix to `server.files` in the configuration."
+        ))
     }
 
     /// A path as people would write it to find it again.
@@ -147,7 +147,8 @@ fn plain_scheme(url: &str) -> String {
 /// The path without `file://`, `.` and `..`, which are resolved as they are written: no link is followed here.
 fn normalised(path: &str) -> Result<String, Error> {
     if path.contains('\0') || path.is_empty() {
-        return Err(Error::new(Kind::Invalid, "an empty text is no path").with_hint("Write a file, a folder, or a pattern such as 'uploads/*.csv'."));
+        return Err(Error::new(Kind::Invalid, "an empty text is no path")
+            .with_hint("Write a file, a folder, or a pattern such as 'uploads/*.csv'."));
     }
     let path = plain_scheme(path);
     let (scheme, path) = match path.split_once("://") {

@@ -5,9 +5,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions,
-    PutPayload, PutResult, Result,
-    path::Path,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result, path::Path,
 };
 use parking_lot::RwLock;
 use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
@@ -31,7 +30,11 @@ impl Routes {
 
     /// A path in a place as a path in all of them.
     pub(super) fn path(place: usize, path: &Path) -> Path {
-        if path.as_ref().is_empty() { Path::from(format!("@{place}")) } else { Path::parse(format!("@{place}/{path}")).unwrap_or_default() }
+        if path.as_ref().is_empty() {
+            Path::from(format!("@{place}"))
+        } else {
+            Path::parse(format!("@{place}/{path}")).unwrap_or_default()
+        }
     }
 
     /// The place and the path in it.

@@ -4,7 +4,7 @@ use super::{
     table::{FilesSpec, Reading, TableFile, TextOptions},
     unreachable,
 };
-use crate::{Error, Kind};
+use crate::{Error, Kind, provider::ScanSize};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
     datatypes::SchemaRef,
@@ -62,13 +62,31 @@ impl TextScan {
         let metrics = ExecutionPlanMetricsSet::new();
         Ok(Self { spec, groups: groups.into(), store, projection, schema, limit, properties: Arc::new(properties), metrics })
     }
+
+    /// How much is read of what there is.
+    pub(super) fn size(&self) -> ScanSize {
+        let files = || self.groups.iter().flatten();
+        ScanSize {
+            table: self.spec.shown.clone(),
+            files: files().count(),
+            files_total: self.spec.files.len(),
+            bytes: files().map(|f| f.meta.size).sum(),
+            bytes_total: self.spec.bytes(),
+        }
+    }
 }
 
 impl DisplayAs for TextScan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let files: usize = self.groups.iter().map(Vec::len).sum();
         let columns: Vec<&str> = self.schema.fields().iter().map(|f| f.name().as_str()).collect();
-        write!(f, "FileScan: format={}, path={}, files={files}, projection=[{}]", self.spec.reading.name(), self.spec.shown, columns.join(", "))?;
+        write!(
+            f,
+            "FileScan: format={}, path={}, files={files}, projection=[{}]",
+            self.spec.reading.name(),
+            self.spec.shown,
+            columns.join(", ")
+        )?;
         self.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
     }
 }
@@ -200,15 +218,24 @@ impl FileReader {
         let shown = file.shown.clone();
         let got = self.store.get(&file.meta.location).await.map_err(|e| external(unreachable(&shown, e)))?;
         // The file may have been written anew since it was looked at; half of each must not pass for a table.
-        if got.meta.size != file.meta.size || (got.meta.e_tag.is_some() && file.meta.e_tag.is_some() && got.meta.e_tag != file.meta.e_tag) {
-            return Err(external(Error::new(Kind::Storage, format!("{shown} changed while it was read")).with_hint("Run the query again.")));
+        if got.meta.size != file.meta.size
+            || (got.meta.e_tag.is_some() && file.meta.e_tag.is_some() && got.meta.e_tag != file.meta.e_tag)
+        {
+            return Err(external(
+                Error::new(Kind::Storage, format!("{shown} changed while it was read")).with_hint("Run the query again."),
+            ));
         }
         let scanned = self.scanned.clone();
         let bytes = got.into_stream().map_err(move |e| external(unreachable(&shown, e)));
         Ok(bytes.inspect_ok(move |bytes| scanned.add(bytes.len())).boxed())
     }
 
-    async fn text(self: Arc<Self>, file: TableFile, options: TextOptions, decoder: Decoder) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn text(
+        self: Arc<Self>,
+        file: TableFile,
+        options: TextOptions,
+        decoder: Decoder,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let like = super::options::Options { compression: options.compression, ..Default::default() };
         let bytes = unpacked(self.bytes(&file).await?, compression_of(&file.meta, &like))?;
         let file = Arc::new(file);
@@ -219,7 +246,8 @@ impl FileReader {
 
     async fn avro(self: Arc<Self>, file: TableFile, projection: Vec<usize>) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         if file.meta.size > AVRO_BYTES_MAX {
-            let message = format!("{} is larger than {} MiB, the most that is read of one Avro file", file.shown, AVRO_BYTES_MAX >> 20);
+            let message =
+                format!("{} is larger than {} MiB, the most that is read of one Avro file", file.shown, AVRO_BYTES_MAX >> 20);
             return Err(external(Error::new(Kind::Unsupported, message).with_hint("Write smaller files, or Parquet.")));
         }
         let bytes: Vec<Bytes> = self.bytes(&file).await?.try_collect().await?;
@@ -234,7 +262,8 @@ impl FileReader {
             }
         });
         // The reading goes on beside what takes its batches, and ends with it: nobody takes them then.
-        let done = futures::stream::once(read).filter_map(|end| async move { end.err().map(|e| Err(external(Error::new(Kind::Internal, e.to_string())))) });
+        let done = futures::stream::once(read)
+            .filter_map(|end| async move { end.err().map(|e| Err(external(Error::new(Kind::Internal, e.to_string())))) });
         let batches = futures::stream::unfold(batches, |mut rx| async move { rx.recv().await.map(|batch| (batch, rx)) });
         let reader = Arc::clone(&self);
         let merged = futures::stream::select(batches, done);
@@ -283,7 +312,9 @@ fn decoded(
                 Some(bytes) => {
                     let bytes = bytes.map_err(|e| match e {
                         // What unpacks the bytes knows no names.
-                        DataFusionError::IoError(e) => external(broken(&state.shown, formats::Error::new(format!("it can't be unpacked: {e}")))),
+                        DataFusionError::IoError(e) => {
+                            external(broken(&state.shown, formats::Error::new(format!("it can't be unpacked: {e}"))))
+                        }
                         other => other,
                     })?;
                     // Large pieces would make large batches wait for each other.

@@ -5,8 +5,8 @@ use crate::Error;
 use datafusion::sql::{
     parser::Statement,
     sqlparser::ast::{
-        BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, TableAlias, TableFactor, UnaryOperator,
-        Value, VisitMut, VisitorMut,
+        BinaryOperator, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, TableAlias, TableFactor,
+        UnaryOperator, Value, VisitMut, VisitorMut,
     },
 };
 use std::ops::ControlFlow;
@@ -73,11 +73,15 @@ fn call(function: &str, args: &[FunctionArg]) -> Result<Call, Error> {
     for (i, arg) in args.iter().enumerate() {
         let (name, value) = match arg {
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (Some(name.value.clone()), value),
-            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => (Some(name.value.clone()), value),
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, op: BinaryOperator::Eq, right })) => match left.as_ref() {
-                Expr::Identifier(name) => (Some(name.value.clone()), right.as_ref()),
-                _ => return Err(usage(function, &arg.to_string())),
-            },
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
+                (Some(name.value.clone()), value)
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, op: BinaryOperator::Eq, right })) => {
+                match left.as_ref() {
+                    Expr::Identifier(name) => (Some(name.value.clone()), right.as_ref()),
+                    _ => return Err(usage(function, &arg.to_string())),
+                }
+            }
             FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (None, value),
             other => return Err(usage(function, &other.to_string())),
         };
@@ -141,7 +145,9 @@ mod tests {
     fn paths_and_functions_in_from_become_names_with_an_alias() {
         let sql = rewritten("SELECT * FROM 's3://b/x/*.parquet' WHERE a = 'b.csv'");
         assert!(sql.contains(r#"s3://b/x/*.parquet"#) && sql.ends_with("AS \"x\" WHERE a = 'b.csv'"), "{sql}");
-        let sql = rewritten("SELECT o.a FROM read_csv('/d/o.csv', header => true, delimiter = ';', sample_size => -1) o JOIN '/d/p.csv' ON true");
+        let sql = rewritten(
+            "SELECT o.a FROM read_csv('/d/o.csv', header => true, delimiter = ';', sample_size => -1) o JOIN '/d/p.csv' ON true",
+        );
         assert!(sql.contains("AS \"p\"") && sql.contains("$files:"), "{sql}");
         let call = called(&format!("{FILES}{}", serde_json::to_string(&Call::of_path("a")).unwrap())).unwrap();
         assert_eq!(call, Call::of_path("a"));
@@ -156,7 +162,12 @@ mod tests {
 
     #[test]
     fn options_are_literals_with_names() {
-        for sql in ["SELECT * FROM read_csv()", "SELECT * FROM read_csv('a', true)", "SELECT * FROM read_csv(a || b)", "SELECT * FROM read_csv(1 = 2)"] {
+        for sql in [
+            "SELECT * FROM read_csv()",
+            "SELECT * FROM read_csv('a', true)",
+            "SELECT * FROM read_csv(a || b)",
+            "SELECT * FROM read_csv(1 = 2)",
+        ] {
             let error = parse(sql).unwrap_err();
             assert!(error.message.starts_with("read_csv takes a path"), "{sql}: {error}");
         }

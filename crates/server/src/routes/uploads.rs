@@ -66,7 +66,8 @@ pub(crate) async fn add(
     body: Body,
 ) -> Result<(StatusCode, Json<api::Upload>), Problem> {
     let Query(named) = named.map_err(|e| {
-        Problem::new(StatusCode::BAD_REQUEST, "request.invalid", e.body_text()).hint("Name the file: POST /api/v1/uploads?name=orders.csv")
+        Problem::new(StatusCode::BAD_REQUEST, "request.invalid", e.body_text())
+            .hint("Name the file: POST /api/v1/uploads?name=orders.csv")
     })?;
     let most = app.uploads_bytes_max;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
@@ -138,7 +139,8 @@ pub(crate) async fn remove(State(app): State<App>, Path(name): Path<String>) -> 
 /// A name of letters, digits, `.`, `-` and `_`, without folders. It begins with a letter or digit, so that it is no hidden file.
 fn plain_name(name: &str) -> Result<String, Problem> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let plain: String = last.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' }).collect();
+    let plain: String =
+        last.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' }).collect();
     let plain = plain.trim_start_matches(['.', '-', '_']);
     let cut: String = match (plain.len() > NAME_CHARS_MAX).then(|| plain.split_at(plain.len() - NAME_CHARS_MAX)) {
         // The end says what the file is.
