@@ -6,6 +6,7 @@ mod clients;
 mod dbt;
 mod drivers;
 mod faults;
+mod files;
 mod hostile;
 mod kill;
 mod matrix;

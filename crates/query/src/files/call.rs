@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{Error, Kind};
 use datafusion::{catalog::TableProvider, execution::runtime_env::RuntimeEnv};
+use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -68,25 +69,32 @@ impl Call {
 ///
 /// # Errors
 /// Where a path leads nowhere, a file can't be read, or files don't make one table.
-pub(crate) async fn provider(call: &Call, routes: &Routes, env: &Arc<RuntimeEnv>) -> Result<Arc<dyn TableProvider>, Error> {
-    let options = Options::parse(call.format(), &call.options)?;
-    let places = routes.places();
-    let mut listing: Option<Listing> = None;
-    for path in &call.paths {
-        let found = listing::find(routes, &places, path).await?;
-        listing = Some(match listing {
-            None => found,
-            Some(known) => known.and(found)?,
-        });
-    }
-    let Some(listing) = listing else {
-        return Err(Error::new(Kind::Invalid, "there is no path to read").with_hint("Name at least one."));
-    };
-    let looked = look::look(routes, &places, listing, &options, env).await?;
-    match looked {
-        Looked::Files(table) => Ok(Arc::new(FilesTable::new(table))),
-        Looked::Nothing(file) => {
-            Err(broken(&file, formats::Error::new("the file is empty").hint("An empty file has no columns.")))
+pub(crate) fn provider<'a>(
+    call: &'a Call,
+    routes: &'a Routes,
+    env: &'a Arc<RuntimeEnv>,
+) -> BoxFuture<'a, Result<Arc<dyn TableProvider>, Error>> {
+    async move {
+        let options = Options::parse(call.format(), &call.options)?;
+        let places = routes.places();
+        let mut listing: Option<Listing> = None;
+        for path in &call.paths {
+            let found = listing::find(routes, &places, path).await?;
+            listing = Some(match listing {
+                None => found,
+                Some(known) => known.and(found)?,
+            });
+        }
+        let Some(listing) = listing else {
+            return Err(Error::new(Kind::Invalid, "there is no path to read").with_hint("Name at least one."));
+        };
+        let looked = look::look(routes, &places, listing, &options, env).await?;
+        match looked {
+            Looked::Files(table) => Ok(Arc::new(FilesTable::new(table))),
+            Looked::Nothing(file) => {
+                Err(broken(&file, formats::Error::new("the file is empty").hint("An empty file has no columns.")))
+            }
         }
     }
+    .boxed()
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 use arrow::datatypes::SchemaRef;
 use datafusion::{catalog::TableProvider, execution::runtime_env::RuntimeEnv};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use lake::{TableView, ViewFile};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
 use parking_lot::RwLock;
@@ -123,22 +123,29 @@ impl CrawledTable {
     ///
     /// # Errors
     /// Where its files can't be listed, or its metadata can't be read.
-    pub(crate) async fn provider(&self, routes: &Routes, env: &Arc<RuntimeEnv>) -> Result<Arc<dyn TableProvider>, Error> {
-        let places = routes.places();
-        match &self.what {
-            What::Files { spec, single: true, .. } => Ok(Arc::new(FilesTable::new(FilesSpec::clone(spec)))),
-            What::Files { spec, format, single: false } => {
-                let files = files_below(routes, &self.root, &spec.shown).await?;
-                let files: Vec<ObjectMeta> = files.into_iter().filter(|f| format_of(f) == Some(*format)).collect();
-                let spec = look::listed(of_table(files, &self.root), &self.root, spec, &places)?;
-                Ok(Arc::new(FilesTable::new(spec)))
-            }
-            What::Delta { shown } => Ok(Arc::new(FilesTable::new(delta::table(routes, &self.root, shown, env).await?))),
-            What::Iceberg { shown } => {
-                let view = iceberg(routes, &places, &self.root, shown).await?;
-                Ok(Arc::new(LakeTableProvider::new(view, store_url()?)))
+    pub(crate) fn provider<'a>(
+        &'a self,
+        routes: &'a Routes,
+        env: &'a Arc<RuntimeEnv>,
+    ) -> BoxFuture<'a, Result<Arc<dyn TableProvider>, Error>> {
+        async move {
+            let places = routes.places();
+            match &self.what {
+                What::Files { spec, single: true, .. } => Ok(Arc::new(FilesTable::new(FilesSpec::clone(spec)))),
+                What::Files { spec, format, single: false } => {
+                    let files = files_below(routes, &self.root, &spec.shown).await?;
+                    let files: Vec<ObjectMeta> = files.into_iter().filter(|f| format_of(f) == Some(*format)).collect();
+                    let spec = look::listed(of_table(files, &self.root), &self.root, spec, &places)?;
+                    Ok(Arc::new(FilesTable::new(spec)))
+                }
+                What::Delta { shown } => Ok(Arc::new(FilesTable::new(delta::table(routes, &self.root, shown, env).await?))),
+                What::Iceberg { shown } => {
+                    let view = iceberg(routes, &places, &self.root, shown).await?;
+                    Ok(Arc::new(LakeTableProvider::new(view, store_url()?)))
+                }
             }
         }
+        .boxed()
     }
 }
 
@@ -173,29 +180,38 @@ async fn files_below(routes: &Routes, root: &Path, shown: &str) -> Result<Vec<Ob
 }
 
 /// The Iceberg table at `root` as it is now, its files named as paths in all places.
-async fn iceberg(routes: &Routes, places: &FilePlaces, root: &Path, shown: &str) -> Result<Arc<TableView>, Error> {
-    let failed = |e: lake::Error| {
-        let out = Error::new(Kind::Invalid, format!("{shown}: {e}"));
-        match &e.hint {
-            Some(hint) => out.with_hint(hint.to_string()),
-            None => out,
-        }
-    };
-    let newest = listing::newest_metadata(routes, root).await.map_err(|e| super::unreachable(shown, e))?;
-    let Some((place, metadata)) = newest.as_ref().and_then(Routes::split) else {
-        return Err(Error::new(Kind::Invalid, format!("{shown} has no metadata")));
-    };
-    let store = places.places.get(place).and_then(|p| p.store.clone());
-    let Some(store) = store else {
-        return Err(Error::new(
-            Kind::Unsupported,
-            format!("{shown} is an Iceberg table in a folder whose path engines spell differently"),
-        )
-        .with_hint("Use a path of letters, digits, `-`, `_`, `.` and `/`."));
-    };
-    let view = lake::read_elsewhere(&store, &metadata).await.map_err(failed)?;
-    let files: Vec<ViewFile> = view.files.iter().map(|f| ViewFile { path: Routes::path(place, &f.path), ..f.clone() }).collect();
-    Ok(Arc::new(TableView { files: files.into(), ..TableView::clone(&view) }))
+fn iceberg<'a>(
+    routes: &'a Routes,
+    places: &'a FilePlaces,
+    root: &'a Path,
+    shown: &'a str,
+) -> BoxFuture<'a, Result<Arc<TableView>, Error>> {
+    async move {
+        let failed = |e: lake::Error| {
+            let out = Error::new(Kind::Invalid, format!("{shown}: {e}"));
+            match &e.hint {
+                Some(hint) => out.with_hint(hint.to_string()),
+                None => out,
+            }
+        };
+        let newest = listing::newest_metadata(routes, root).await.map_err(|e| super::unreachable(shown, e))?;
+        let Some((place, metadata)) = newest.as_ref().and_then(Routes::split) else {
+            return Err(Error::new(Kind::Invalid, format!("{shown} has no metadata")));
+        };
+        let store = places.places.get(place).and_then(|p| p.store.clone());
+        let Some(store) = store else {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("{shown} is an Iceberg table in a folder whose path engines spell differently"),
+            )
+            .with_hint("Use a path of letters, digits, `-`, `_`, `.` and `/`."));
+        };
+        let view = lake::read_elsewhere(&store, &metadata).await.map_err(failed)?;
+        let files: Vec<ViewFile> =
+            view.files.iter().map(|f| ViewFile { path: Routes::path(place, &f.path), ..f.clone() }).collect();
+        Ok(Arc::new(TableView { files: files.into(), ..TableView::clone(&view) }))
+    }
+    .boxed()
 }
 
 /// A group of files that make a table.
@@ -215,41 +231,44 @@ enum GroupKind {
 ///
 /// # Errors
 /// Where the prefix is in no place or can't be listed. What is wrong with one table is told of that table.
-pub(crate) async fn crawl(
-    url: &str,
+pub(crate) fn crawl<'a>(
+    url: &'a str,
     format: Option<Format>,
-    routes: &Routes,
-    env: &Arc<RuntimeEnv>,
-) -> Result<Vec<FoundTable>, Error> {
-    let places = routes.places();
-    let located = places.locate(url)?;
-    let shown = places.shown(located.place, &located.path);
-    let below = Path::parse(&located.path).map_err(|e| Error::new(Kind::Invalid, format!("`{shown}` is no path: {e}")))?;
-    let root = Routes::path(located.place, &below);
-    let groups = groups(routes, &root, &shown, format).await?;
-    if groups.len() > TABLES_MAX {
-        return Err(Error::new(Kind::Invalid, format!("there are more than {TABLES_MAX} tables below {shown}"))
-            .with_hint("Point crawlers at parts of it."));
-    }
-    let mut found = Vec::with_capacity(groups.len());
-    for group in groups {
-        if let GroupKind::Files { format, files, single: false } = &group.kind
-            && group.root == root
-            && files.len() > 1
-            && !alike(routes, &places, files, env).await
-        {
-            // Files side by side that differ are tables of their own.
-            for file in files.clone() {
-                let name = plain_name(file.location.filename().unwrap_or_default().split('.').next().unwrap_or_default());
-                let kind = GroupKind::Files { format: *format, files: vec![file], single: true };
-                found.push(one(Group { name, root: root.clone(), kind }, routes, &places, env).await);
-            }
-            continue;
+    routes: &'a Routes,
+    env: &'a Arc<RuntimeEnv>,
+) -> BoxFuture<'a, Result<Vec<FoundTable>, Error>> {
+    async move {
+        let places = routes.places();
+        let located = places.locate(url)?;
+        let shown = places.shown(located.place, &located.path);
+        let below = Path::parse(&located.path).map_err(|e| Error::new(Kind::Invalid, format!("`{shown}` is no path: {e}")))?;
+        let root = Routes::path(located.place, &below);
+        let groups = groups(routes, &root, &shown, format).await?;
+        if groups.len() > TABLES_MAX {
+            return Err(Error::new(Kind::Invalid, format!("there are more than {TABLES_MAX} tables below {shown}"))
+                .with_hint("Point crawlers at parts of it."));
         }
-        found.push(one(group, routes, &places, env).await);
+        let mut found = Vec::with_capacity(groups.len());
+        for group in groups {
+            if let GroupKind::Files { format, files, single: false } = &group.kind
+                && group.root == root
+                && files.len() > 1
+                && !alike(routes, &places, files, env).await
+            {
+                // Files side by side that differ are tables of their own.
+                for file in files.clone() {
+                    let name = plain_name(file.location.filename().unwrap_or_default().split('.').next().unwrap_or_default());
+                    let kind = GroupKind::Files { format: *format, files: vec![file], single: true };
+                    found.push(one(Group { name, root: root.clone(), kind }, routes, &places, env).await);
+                }
+                continue;
+            }
+            found.push(one(group, routes, &places, env).await);
+        }
+        name_apart(&mut found);
+        Ok(found)
     }
-    name_apart(&mut found);
-    Ok(found)
+    .boxed()
 }
 
 /// Whether files have the same columns, as far as their first ones tell.
@@ -346,48 +365,51 @@ fn name_apart(found: &mut [FoundTable]) {
 }
 
 /// Looks at a group of files. Whatever is wrong with it is told of it.
-async fn one(group: Group, routes: &Routes, places: &FilePlaces, env: &Arc<RuntimeEnv>) -> FoundTable {
-    let path = match &group.kind {
-        GroupKind::Files { files, single: true, .. } => files.first().map_or(&group.root, |f| &f.location),
-        _ => &group.root,
-    };
-    let path = look::shown(places, path);
-    let format = match &group.kind {
-        GroupKind::Files { format, .. } => format.as_str(),
-        GroupKind::Delta => "delta",
-        GroupKind::Iceberg => "iceberg",
-    };
-    let (files, bytes) = match &group.kind {
-        GroupKind::Files { files, .. } => (files.len() as u64, files.iter().map(|f| f.size).sum()),
-        _ => (0, 0),
-    };
-    let name = group.name.clone();
-    let blank = FoundTable {
-        name,
-        path: path.clone(),
-        format: format.to_owned(),
-        columns: Vec::new(),
-        partitions: Vec::new(),
-        files,
-        bytes,
-        rows: None,
-        each: Vec::new(),
-        table: None,
-        error: None,
-    };
-    match read(group, &path, routes, places, env).await {
-        Ok(read) => FoundTable {
-            columns: columns(&read.table.schema),
-            partitions: read.partitions,
-            files: read.files.unwrap_or(files),
-            bytes: read.bytes.unwrap_or(bytes),
-            rows: read.rows,
-            each: read.each,
-            table: Some(read.table),
-            ..blank
-        },
-        Err(error) => FoundTable { error: Some((error.message.clone(), error.hint)), ..blank },
+fn one<'a>(group: Group, routes: &'a Routes, places: &'a FilePlaces, env: &'a Arc<RuntimeEnv>) -> BoxFuture<'a, FoundTable> {
+    async move {
+        let path = match &group.kind {
+            GroupKind::Files { files, single: true, .. } => files.first().map_or(&group.root, |f| &f.location),
+            _ => &group.root,
+        };
+        let path = look::shown(places, path);
+        let format = match &group.kind {
+            GroupKind::Files { format, .. } => format.as_str(),
+            GroupKind::Delta => "delta",
+            GroupKind::Iceberg => "iceberg",
+        };
+        let (files, bytes) = match &group.kind {
+            GroupKind::Files { files, .. } => (files.len() as u64, files.iter().map(|f| f.size).sum()),
+            _ => (0, 0),
+        };
+        let name = group.name.clone();
+        let blank = FoundTable {
+            name,
+            path: path.clone(),
+            format: format.to_owned(),
+            columns: Vec::new(),
+            partitions: Vec::new(),
+            files,
+            bytes,
+            rows: None,
+            each: Vec::new(),
+            table: None,
+            error: None,
+        };
+        match read(group, &path, routes, places, env).await {
+            Ok(read) => FoundTable {
+                columns: columns(&read.table.schema),
+                partitions: read.partitions,
+                files: read.files.unwrap_or(files),
+                bytes: read.bytes.unwrap_or(bytes),
+                rows: read.rows,
+                each: read.each,
+                table: Some(read.table),
+                ..blank
+            },
+            Err(error) => FoundTable { error: Some((error.message.clone(), error.hint)), ..blank },
+        }
     }
+    .boxed()
 }
 
 struct Read {

@@ -27,47 +27,68 @@ const FOOTERS: usize = 16;
 ///
 /// # Errors
 /// Where the log can't be read, or the table has what is not read here.
-pub(super) async fn table(routes: &Routes, root: &Path, shown: &str, env: &Arc<RuntimeEnv>) -> Result<FilesSpec, Error> {
-    let snapshot = snapshot(routes, root, shown).await?;
-    let mut schema = Vec::with_capacity(snapshot.columns.len());
-    let mut nested = None;
-    for (name, data_type) in &snapshot.columns {
-        let data_type = match data_type {
-            Some(data_type) => data_type.clone(),
-            None => {
-                if nested.is_none() {
-                    nested = Some(types_of_files(routes, root, &snapshot, shown, env).await?);
+pub(super) fn table<'a>(
+    routes: &'a Routes,
+    root: &'a Path,
+    shown: &'a str,
+    env: &'a Arc<RuntimeEnv>,
+) -> BoxFuture<'a, Result<FilesSpec, Error>> {
+    async move {
+        let snapshot = snapshot(routes, root, shown).await?;
+        let mut schema = Vec::with_capacity(snapshot.columns.len());
+        let mut nested = None;
+        for (name, data_type) in &snapshot.columns {
+            let data_type = match data_type {
+                Some(data_type) => data_type.clone(),
+                None => {
+                    if nested.is_none() {
+                        nested = Some(types_of_files(routes, root, &snapshot, shown, env).await?);
+                    }
+                    let found =
+                        nested.as_ref().and_then(|s: &Schema| s.field_with_name(name).ok()).map(|f| f.data_type().clone());
+                    found.ok_or_else(|| {
+                        broken(shown, formats::Error::new("no file tells the type of this nested column").column(name.clone()))
+                    })?
                 }
-                let found = nested.as_ref().and_then(|s: &Schema| s.field_with_name(name).ok()).map(|f| f.data_type().clone());
-                found.ok_or_else(|| {
-                    broken(shown, formats::Error::new("no file tells the type of this nested column").column(name.clone()))
-                })?
-            }
-        };
-        schema.push(Field::new(name, data_type, true));
-    }
-    let is_partition = |f: &Field| snapshot.partitions.contains(f.name());
-    let partitions: Vec<FieldRef> =
-        snapshot.partitions.iter().filter_map(|name| schema.iter().find(|f| f.name() == name).cloned().map(Arc::new)).collect();
-    let mut values: Vec<Vec<ScalarValue>> = vec![Vec::new(); snapshot.files.len()];
-    for field in &partitions {
-        let text = |i: usize| snapshot.files[i].partition.get(field.name()).and_then(|v| v.as_deref()).filter(|t| !t.is_empty());
-        let texts: Vec<Option<&str>> = (0..snapshot.files.len()).map(text).collect();
-        let column = partition_column(field.data_type(), &texts).map_err(|e| broken(shown, e.column(field.name().clone())))?;
-        for (file, value) in values.iter_mut().zip(column) {
-            file.push(value);
+            };
+            schema.push(Field::new(name, data_type, true));
         }
+        let is_partition = |f: &Field| snapshot.partitions.contains(f.name());
+        let partitions: Vec<FieldRef> = snapshot
+            .partitions
+            .iter()
+            .filter_map(|name| schema.iter().find(|f| f.name() == name).cloned().map(Arc::new))
+            .collect();
+        let mut values: Vec<Vec<ScalarValue>> = vec![Vec::new(); snapshot.files.len()];
+        for field in &partitions {
+            let text =
+                |i: usize| snapshot.files[i].partition.get(field.name()).and_then(|v| v.as_deref()).filter(|t| !t.is_empty());
+            let texts: Vec<Option<&str>> = (0..snapshot.files.len()).map(text).collect();
+            let column =
+                partition_column(field.data_type(), &texts).map_err(|e| broken(shown, e.column(field.name().clone())))?;
+            for (file, value) in values.iter_mut().zip(column) {
+                file.push(value);
+            }
+        }
+        let files = snapshot.files.iter().zip(values).map(|(file, partition)| {
+            let location = below(root, &file.path);
+            let meta =
+                ObjectMeta { location, last_modified: chrono::DateTime::UNIX_EPOCH, size: file.size, e_tag: None, version: None };
+            TableFile { shown: format!("{shown}/{}", file.path), meta, rows: file.rows, partition }
+        });
+        let files = files.collect();
+        let kept: Vec<Field> = schema.iter().filter(|f| !is_partition(f)).cloned().collect();
+        let reading = Reading::Parquet { finer_times: true };
+        Ok(FilesSpec {
+            shown: shown.to_owned(),
+            files,
+            schema: Arc::new(Schema::new(kept)),
+            partitions,
+            reading,
+            each: Vec::new(),
+        })
     }
-    let files = snapshot.files.iter().zip(values).map(|(file, partition)| {
-        let location = below(root, &file.path);
-        let meta =
-            ObjectMeta { location, last_modified: chrono::DateTime::UNIX_EPOCH, size: file.size, e_tag: None, version: None };
-        TableFile { shown: format!("{shown}/{}", file.path), meta, rows: file.rows, partition }
-    });
-    let files = files.collect();
-    let kept: Vec<Field> = schema.iter().filter(|f| !is_partition(f)).cloned().collect();
-    let reading = Reading::Parquet { finer_times: true };
-    Ok(FilesSpec { shown: shown.to_owned(), files, schema: Arc::new(Schema::new(kept)), partitions, reading, each: Vec::new() })
+    .boxed()
 }
 
 /// Values of a partition column of whatever type, from their texts.

@@ -63,33 +63,36 @@ fn is_open(root: &Path, path: &Path) -> bool {
 ///
 /// # Errors
 /// Where the path is in no place, or there is nothing.
-pub(super) async fn find(routes: &Routes, places: &FilePlaces, path: &str) -> Result<Listing, Error> {
-    let located = places.locate(path)?;
-    let shown = places.shown(located.place, &located.path);
-    let failed = |e: object_store::Error| unreachable(&shown, e);
-    if paths::is_pattern(&located.path) {
-        let (root, files) = matching(routes, &located).await.map_err(failed)?;
-        let files = checked(files, &shown)?;
-        if files.is_empty() {
-            return Err(Error::new(Kind::Invalid, format!("no file matches {shown}"))
-                .with_hint("`*` stands for any text inside of one level of a path, `**` for any levels."));
-        }
-        return Ok(Listing { shown, root, kind: Found::Files(files) });
-    }
-    let root = Routes::path(located.place, &Path::parse(&located.path).map_err(|e| bad_path(&shown, e))?);
-    if !located.path.is_empty() {
-        match routes.head(&root).await {
-            Ok(meta) => {
-                let above: Path = root.parts().take(root.parts().count().saturating_sub(1)).collect();
-                return Ok(Listing { shown, root: above, kind: Found::Files(vec![meta]) });
+pub(super) fn find<'a>(routes: &'a Routes, places: &'a FilePlaces, path: &'a str) -> BoxFuture<'a, Result<Listing, Error>> {
+    async move {
+        let located = places.locate(path)?;
+        let shown = places.shown(located.place, &located.path);
+        let failed = |e: object_store::Error| unreachable(&shown, e);
+        if paths::is_pattern(&located.path) {
+            let (root, files) = matching(routes, &located).await.map_err(failed)?;
+            let files = checked(files, &shown)?;
+            if files.is_empty() {
+                return Err(Error::new(Kind::Invalid, format!("no file matches {shown}"))
+                    .with_hint("`*` stands for any text inside of one level of a path, `**` for any levels."));
             }
-            Err(object_store::Error::NotFound { .. }) => {}
-            // A folder is no file; what it is, listing says.
-            Err(object_store::Error::Generic { .. }) => {}
-            Err(error) => return Err(failed(error)),
+            return Ok(Listing { shown, root, kind: Found::Files(files) });
         }
+        let root = Routes::path(located.place, &Path::parse(&located.path).map_err(|e| bad_path(&shown, e))?);
+        if !located.path.is_empty() {
+            match routes.head(&root).await {
+                Ok(meta) => {
+                    let above: Path = root.parts().take(root.parts().count().saturating_sub(1)).collect();
+                    return Ok(Listing { shown, root: above, kind: Found::Files(vec![meta]) });
+                }
+                Err(object_store::Error::NotFound { .. }) => {}
+                // A folder is no file; what it is, listing says.
+                Err(object_store::Error::Generic { .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        folder(routes, root, shown).await
     }
-    folder(routes, root, shown).await
+    .boxed()
 }
 
 /// A folder: a table with a log, or all files below it.

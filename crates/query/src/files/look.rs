@@ -42,43 +42,47 @@ pub(super) enum Looked {
 ///
 /// # Errors
 /// Where files can't be read, or don't make one table.
-pub(super) async fn look(
-    routes: &Routes,
-    places: &FilePlaces,
+pub(super) fn look<'a>(
+    routes: &'a Routes,
+    places: &'a FilePlaces,
     listing: Listing,
-    options: &Options,
-    env: &Arc<RuntimeEnv>,
-) -> Result<Looked, Error> {
-    let Listing { shown, root, kind } = listing;
-    let files = match kind {
-        Found::Files(files) => files,
-        Found::Delta => return Ok(Looked::Files(delta::table(routes, &root, &shown, env).await?)),
-        Found::Iceberg => {
-            return Err(Error::new(Kind::Unsupported, format!("{shown} is an Iceberg table"))
-                .with_hint("Let a crawler register it: its tables are read by their metadata."));
-        }
-    };
-    let eye = Eye { routes, places, options, env };
-    let format = match options.format.map_or_else(|| format_of(&files, &shown), |f| Ok(Some(f)))? {
-        Some(format) => format,
-        None => eye.magic(&files[0]).await?,
-    };
-    let partitions = if options.partitions { partitions(&files, &root, &shown)? } else { Vec::new() };
-    let chosen = chosen(&files, if format == Format::Parquet { options.sample_files.max(FOOTERS) } else { options.sample_files });
-    let whole = chosen.len() == files.len();
-    let seen = match format {
-        Format::Csv => eye.csv(&chosen, whole).await?,
-        Format::Json => eye.json(&chosen, whole).await?,
-        Format::Avro => eye.avro(&chosen).await?,
-        Format::Parquet => eye.parquet(&chosen).await?,
-    };
-    let Some(seen) = seen else { return Ok(Looked::Nothing(eye.shown(&files[0]))) };
-    let modified = |shown: &str| chosen.iter().find(|f| eye.shown(f) == shown).map(|f| f.last_modified);
-    let mut each = seen.each;
-    each.sort_by_cached_key(|(file, _)| modified(file));
-    let (files, partitions) = described(files, &partitions, options.filename, places);
-    let (schema, reading) = (Arc::new(seen.schema), seen.reading);
-    Ok(Looked::Files(FilesSpec { shown, files, schema, partitions, reading, each }))
+    options: &'a Options,
+    env: &'a Arc<RuntimeEnv>,
+) -> BoxFuture<'a, Result<Looked, Error>> {
+    async move {
+        let Listing { shown, root, kind } = listing;
+        let files = match kind {
+            Found::Files(files) => files,
+            Found::Delta => return Ok(Looked::Files(delta::table(routes, &root, &shown, env).await?)),
+            Found::Iceberg => {
+                return Err(Error::new(Kind::Unsupported, format!("{shown} is an Iceberg table"))
+                    .with_hint("Let a crawler register it: its tables are read by their metadata."));
+            }
+        };
+        let eye = Eye { routes, places, options, env };
+        let format = match options.format.map_or_else(|| format_of(&files, &shown), |f| Ok(Some(f)))? {
+            Some(format) => format,
+            None => eye.magic(&files[0]).await?,
+        };
+        let partitions = if options.partitions { partitions(&files, &root, &shown)? } else { Vec::new() };
+        let chosen =
+            chosen(&files, if format == Format::Parquet { options.sample_files.max(FOOTERS) } else { options.sample_files });
+        let whole = chosen.len() == files.len();
+        let seen = match format {
+            Format::Csv => eye.csv(&chosen, whole).await?,
+            Format::Json => eye.json(&chosen, whole).await?,
+            Format::Avro => eye.avro(&chosen).await?,
+            Format::Parquet => eye.parquet(&chosen).await?,
+        };
+        let Some(seen) = seen else { return Ok(Looked::Nothing(eye.shown(&files[0]))) };
+        let modified = |shown: &str| chosen.iter().find(|f| eye.shown(f) == shown).map(|f| f.last_modified);
+        let mut each = seen.each;
+        each.sort_by_cached_key(|(file, _)| modified(file));
+        let (files, partitions) = described(files, &partitions, options.filename, places);
+        let (schema, reading) = (Arc::new(seen.schema), seen.reading);
+        Ok(Looked::Files(FilesSpec { shown, files, schema, partitions, reading, each }))
+    }
+    .boxed()
 }
 
 /// The files as they are now of a table whose columns are known.

@@ -25,7 +25,7 @@ pub(crate) use crawled::crawl;
 pub use crawled::{CrawledTable, FoundTable};
 pub use places::FilePlaces;
 pub(crate) use syntax::{called, rewrite};
-pub(crate) use table::store_url;
+pub(crate) use table::{scan_size, store_url};
 
 use crate::{Error, Kind};
 

@@ -4,7 +4,7 @@ use super::{
     table::{FilesSpec, Reading, TableFile, TextOptions},
     unreachable,
 };
-use crate::{Error, Kind};
+use crate::{Error, Kind, provider::ScanSize};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
     datatypes::SchemaRef,
@@ -61,6 +61,18 @@ impl TextScan {
         );
         let metrics = ExecutionPlanMetricsSet::new();
         Ok(Self { spec, groups: groups.into(), store, projection, schema, limit, properties: Arc::new(properties), metrics })
+    }
+
+    /// How much is read of what there is.
+    pub(super) fn size(&self) -> ScanSize {
+        let files = || self.groups.iter().flatten();
+        ScanSize {
+            table: self.spec.shown.clone(),
+            files: files().count(),
+            files_total: self.spec.files.len(),
+            bytes: files().map(|f| f.meta.size).sum(),
+            bytes_total: self.spec.bytes(),
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 use super::{Compression, adapter::StrictAdapterFactory, scan::TextScan};
-use crate::{provider::reading_schema, sql_types::plain_schema};
+use crate::{
+    provider::{ScanSize, reading_schema},
+    sql_types::plain_schema,
+};
 use arrow::{
     array::{ArrayRef, BooleanArray},
     datatypes::{FieldRef, Schema, SchemaRef},
@@ -27,7 +30,10 @@ use formats::{
     json::Form,
 };
 use object_store::ObjectMeta;
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// How files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,11 +99,43 @@ impl FilesSpec {
         self.schema.fields().iter().enumerate().filter(|(_, f)| !hidden(f.name())).map(|(i, _)| i).collect()
     }
 
+    /// Bytes of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|f| f.meta.size).sum()
+    }
+
     /// The columns of the table: those of the files, then the partitions.
     pub(super) fn table_schema(&self) -> SchemaRef {
         let kept = self.kept().into_iter().map(|i| Arc::clone(&self.schema.fields()[i]));
         Arc::new(Schema::new(kept.chain(self.partitions.iter().cloned()).collect::<Vec<_>>()))
     }
+}
+
+/// What a scan was chosen from; each of its files carries it.
+#[derive(Debug)]
+struct Origin {
+    shown: String,
+    files: usize,
+    bytes: u64,
+}
+
+/// The size of a scan of files; nothing where `plan` is none.
+pub(crate) fn scan_size(plan: &dyn ExecutionPlan) -> Option<ScanSize> {
+    if let Some(scan) = plan.downcast_ref::<TextScan>() {
+        return Some(scan.size());
+    }
+    let (config, _) = plan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
+    let files = || config.file_groups.iter().flat_map(|g| g.iter());
+    let origin = files().find_map(|f| f.extension::<Origin>())?;
+    // A large file is read in several parts.
+    let sizes: HashMap<_, _> = files().map(|f| (&f.object_meta.location, f.object_meta.size)).collect();
+    Some(ScanSize {
+        table: origin.shown.clone(),
+        files: sizes.len(),
+        files_total: origin.files,
+        bytes: sizes.values().sum(),
+        bytes_total: origin.bytes,
+    })
 }
 
 /// Files as a table. They were listed when it was made; two scans read the same files.
@@ -164,7 +202,9 @@ impl FilesTable {
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
         let groups = groups(files, state.config().target_partitions(), |f| f.meta.size);
         let group = |files: Vec<TableFile>| {
-            let file = |f: TableFile| PartitionedFile::new_from_meta(f.meta).with_partition_values(f.partition);
+            let origin = || Origin { shown: self.spec.shown.clone(), files: self.spec.files.len(), bytes: self.spec.bytes() };
+            let file =
+                |f: TableFile| PartitionedFile::new_from_meta(f.meta).with_partition_values(f.partition).with_extension(origin());
             FileGroup::new(files.into_iter().map(file).collect())
         };
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
@@ -233,8 +273,7 @@ impl TableProvider for FilesTable {
 
     fn statistics(&self) -> Option<Statistics> {
         let mut statistics = Statistics::new_unknown(&self.schema);
-        let bytes: u64 = self.spec.files.iter().map(|f| f.meta.size).sum();
-        statistics.total_byte_size = Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX));
+        statistics.total_byte_size = Precision::Inexact(usize::try_from(self.spec.bytes()).unwrap_or(usize::MAX));
         let rows: Option<u64> = self.spec.files.iter().map(|f| f.rows).sum();
         if let Some(rows) = rows {
             statistics.num_rows = Precision::Inexact(usize::try_from(rows).unwrap_or(usize::MAX));

@@ -51,6 +51,9 @@ pub(crate) struct ScanSize {
 
 /// The size of a scan of the lake; nothing where `plan` is none.
 pub(crate) fn scan_size(plan: &dyn ExecutionPlan) -> Option<ScanSize> {
+    if let Some(size) = crate::files::scan_size(plan) {
+        return Some(size);
+    }
     let (config, source) = plan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
     let ids = needed(config, source);
     let mut size = ScanSize::default();

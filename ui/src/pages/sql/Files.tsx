@@ -1,10 +1,11 @@
 import { ActionIcon, Button } from '@mantine/core';
 import { IconFileUpload, IconTrash, IconUpload } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useRef } from 'react';
+import { useRef, useState } from 'react';
 import { problemOf } from '@/api/client';
 import { actions, uploads } from '@/api/queries';
 import type { Upload } from '@/api/types';
+import { ConfirmByName } from '@/components/confirm';
 import { failed, said } from '@/components/notify';
 import { Ago, Bar, Failure } from '@/components/parts';
 import { TableBones } from '@/components/skeleton';
@@ -76,11 +77,15 @@ export const DropHint = () => (
 export function Files({ filter, busy, onFiles, onOpen }: { filter: string; busy: boolean; onFiles: (files: File[]) => void; onOpen: (upload: Upload) => void }) {
   const { data, isPending, error, refetch } = useQuery(uploads);
   const cache = useQueryClient();
+  const [doomed, setDoomed] = useState<Upload>();
   const remove = useMutation({
     mutationFn: (upload: Upload) => actions.deleteUpload(upload.name),
     onSuccess: (_, upload) => said(`${upload.name} is deleted.`),
     onError: (problem) => failed('Could not delete it', problemOf(problem)),
-    onSettled: () => cache.invalidateQueries({ queryKey: uploads.queryKey }),
+    onSettled: () => {
+      setDoomed(undefined);
+      void cache.invalidateQueries({ queryKey: uploads.queryKey });
+    },
   });
   if (isPending) return <TableBones rows={5} />;
   const shown = (data ?? []).filter((upload) => upload.name.toLowerCase().includes(filter));
@@ -111,12 +116,23 @@ export function Files({ filter, busy, onFiles, onOpen }: { filter: string; busy:
             className="more"
             aria-label={`Delete ${upload.name}`}
             title="Delete"
-            onClick={() => confirm(`Delete ${upload.name} from the server? Queries that read it will fail.`) && remove.mutate(upload)}
+            onClick={() => setDoomed(upload)}
           >
             <IconTrash size={13} />
           </ActionIcon>
         </div>
       ))}
+      <ConfirmByName
+        opened={doomed !== undefined}
+        onClose={() => setDoomed(undefined)}
+        title={`Delete ${doomed?.name ?? ''}`}
+        name={doomed?.name ?? ''}
+        verb="Delete"
+        busy={remove.isPending}
+        onConfirm={() => doomed && remove.mutate(doomed)}
+      >
+        <p>The file is removed from the server. Queries and views that read it fail from then on.</p>
+      </ConfirmByName>
     </div>
   );
 }
