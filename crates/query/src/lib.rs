@@ -4,6 +4,7 @@
 //! hands to the lake, and it keeps nothing on disk itself but spilled data.
 
 mod access;
+mod call;
 mod ddl;
 mod dml;
 mod encode;
@@ -19,6 +20,7 @@ mod system;
 mod travel;
 
 pub use access::Users;
+pub use call::Keeper;
 pub use ddl::Changed;
 pub use encode::{Body, Form, encode};
 pub use engine::{

@@ -75,6 +75,7 @@ impl App {
         self.engine.register_system_table(query::pipelines(move || routes::pipelines::wire_all(&handles)));
         let upkeep = self.upkeep.clone();
         self.engine.register_system_table(query::upkeep(move || upkeep.recent().iter().map(routes::upkeep::wire).collect()));
+        self.engine.set_keeper(routes::upkeep::keeper(self.upkeep.clone(), self.clock.clone()));
         let lake = self.lake.clone();
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();

@@ -12,6 +12,7 @@ mod upkeep;
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;
 pub use upkeep::upkeep;
+pub(crate) use upkeep::{run_schema, runs};
 
 use crate::{Error, engine::Queries};
 use arrow::{
