@@ -148,7 +148,11 @@ impl Shape<'_> {
     fn add(&mut self, field: &Field) -> Result<(), Error> {
         self.check_name(field.name(), field.data_type(), None)?;
         if !field.is_nullable() && self.state.view().live_rows() > 0 {
-            let message = format!("column \"{}\" of {} must not be NULL, and the rows that are there have none", field.name(), self.state.table());
+            let message = format!(
+                "column \"{}\" of {} must not be NULL, and the rows that are there have none",
+                field.name(),
+                self.state.table()
+            );
             return Err(invalid(message).with_hint("Add it without NOT NULL, UPDATE the rows, then ALTER COLUMN … SET NOT NULL."));
         }
         let plain = crate::table::schema::without_ids(field);
@@ -163,7 +167,9 @@ impl Shape<'_> {
         let table = self.state.table();
         let used = if self.key.iter().any(|k| k == name) {
             Some("the primary key")
-        } else if self.sort_order.iter().any(|(c, _)| c == name) || self.layout.iter().flat_map(Clustering::columns).any(|c| c == name) {
+        } else if self.sort_order.iter().any(|(c, _)| c == name)
+            || self.layout.iter().flat_map(Clustering::columns).any(|c| c == name)
+        {
             Some("the layout")
         } else {
             None

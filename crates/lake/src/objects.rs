@@ -231,11 +231,9 @@ impl ObjectTransaction {
         let state = self.table(lake, table).after.clone().ok_or_else(missing)?;
         match state.foreign() {
             None => Ok(state),
-            Some(reason) => {
-                Err(Error::new(Kind::Invalid, format!("rows of {table} can't be changed by SQL here: {reason}"))
-                    .with_table(table)
-                    .with_hint("Change it with the engine that made it, or copy it: CREATE TABLE … AS SELECT."))
-            }
+            Some(reason) => Err(Error::new(Kind::Invalid, format!("rows of {table} can't be changed by SQL here: {reason}"))
+                .with_table(table)
+                .with_hint("Change it with the engine that made it, or copy it: CREATE TABLE … AS SELECT.")),
         }
     }
 

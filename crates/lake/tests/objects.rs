@@ -100,7 +100,11 @@ async fn transactions_that_change_different_rows_of_a_table_all_take_place_and_u
     first.append(lake, &named("t"), stream(&[4])).await.unwrap();
     let file = second.touch(lake, &named("t")).await.unwrap().files()[0].path.clone();
     let append = second.write(lake, &named("t"), stream(&[30])).await.unwrap();
-    let delta = |rows: &[u32], append| RowDelta { deletes: vec![(file.clone(), rows.iter().copied().collect())], append, exclusive: false };
+    let delta = |rows: &[u32], append| RowDelta {
+        deletes: vec![(file.clone(), rows.iter().copied().collect())],
+        append,
+        exclusive: false,
+    };
     second.change_rows(lake, &named("t"), delta(&[2], append)).await.unwrap();
     let (mut third, mut fourth) = (second.clone(), ObjectTransaction::default());
     fourth.change_rows(lake, &named("t"), RowDelta { exclusive: true, ..delta(&[0], Vec::new()) }).await.unwrap();

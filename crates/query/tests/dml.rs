@@ -99,7 +99,7 @@ async fn rows_are_deleted_and_updated() {
     shop(&client).await;
     assert_eq!(run(&client, "UPDATE shop.t SET n = n + 1, note = 'x' || id WHERE id <= 2").await, 2);
     assert_eq!(rows(&client, "SELECT * FROM shop.t").await, ["1|11|x1", "2|21|x2", "3|NULL|NULL", "4|40|d"]);
-    assert_eq!(run(&client, "DELETE FROM shop.t AS old WHERE old.n IS NULL OR shop.t.id = 99").await.min(1), 1);
+    assert_eq!(run(&client, "DELETE FROM shop.t AS old WHERE old.n IS NULL OR old.id = 99").await, 1);
     assert_eq!(run(&client, "DELETE FROM shop.t WHERE id = 99").await, 0);
     run(&client, "CREATE TABLE shop.s AS SELECT * FROM (VALUES (1, 5), (1, 6), (4, 7)) AS v (id, amount)").await;
     assert_eq!(run(&client, "UPDATE shop.t SET n = s.amount FROM shop.s WHERE s.id = shop.t.id AND s.id = 4").await, 1);
@@ -139,7 +139,8 @@ async fn a_merge_takes_the_first_branch_that_fits_and_no_row_twice() {
     assert_eq!(run(&client, merge).await, 4);
     let now = ["2|25|m", "3|NULL|alone", "4|40|d", "7|70|NULL"];
     assert_eq!(rows(&client, "SELECT * FROM shop.t").await, now);
-    let twice = "MERGE INTO shop.t USING (SELECT 2 AS id UNION ALL SELECT 2) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = 0";
+    let twice =
+        "MERGE INTO shop.t USING (SELECT 2 AS id UNION ALL SELECT 2) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET n = 0";
     assert_eq!(code(&client, twice).await, SqlState::CARDINALITY_VIOLATION);
     assert_eq!(rows(&client, "SELECT * FROM shop.t").await, now, "nothing of it happened");
     // Only the branch that fits is computed.
@@ -240,10 +241,18 @@ async fn columns_are_added_renamed_widened_and_dropped() {
     shop(&client).await;
     run(&client, "CREATE TABLE shop.w (k integer, r real, d numeric(6,2), b bytea)").await;
     run(&client, "INSERT INTO shop.w VALUES (1, 1.5, 1.25, 'x')").await;
-    run(&client, "ALTER TABLE shop.w ALTER COLUMN k TYPE bigint, ALTER COLUMN r TYPE double precision, ALTER d TYPE numeric(12,2)").await;
+    run(
+        &client,
+        "ALTER TABLE shop.w ALTER COLUMN k TYPE bigint, ALTER COLUMN r TYPE double precision, ALTER d TYPE numeric(12,2)",
+    )
+    .await;
     run(&client, "INSERT INTO shop.w VALUES (5000000000, 2.5, 9999999.25, 'y')").await;
     assert_eq!(rows(&client, "SELECT k, r, d FROM shop.w").await, ["1|1.5|1.25", "5000000000|2.5|9999999.25"]);
-    run(&client, "ALTER TABLE shop.t ADD COLUMN IF NOT EXISTS day date, ADD COLUMN IF NOT EXISTS n int, RENAME COLUMN note TO remark").await;
+    run(
+        &client,
+        "ALTER TABLE shop.t ADD COLUMN IF NOT EXISTS day date, ADD COLUMN IF NOT EXISTS n int, RENAME COLUMN note TO remark",
+    )
+    .await;
     run(&client, "UPDATE shop.t SET day = '2026-11-23' WHERE id = 1").await;
     run(&client, "ALTER TABLE shop.t RENAME n TO note").await;
     let now = ["1|10|a|2026-11-23", "2|20|b|NULL", "3|NULL|NULL|NULL", "4|40|d|NULL"];
@@ -279,10 +288,8 @@ type Row = (i64, Option<i64>, Option<String>);
 
 fn shown(model: &[Row]) -> Vec<String> {
     let text = |v: Option<String>| v.unwrap_or_else(|| "NULL".to_owned());
-    let mut rows: Vec<String> = model
-        .iter()
-        .map(|(id, n, note)| format!("{id}|{}|{}", text(n.map(|n| n.to_string())), text(note.clone())))
-        .collect();
+    let mut rows: Vec<String> =
+        model.iter().map(|(id, n, note)| format!("{id}|{}|{}", text(n.map(|n| n.to_string())), text(note.clone()))).collect();
     rows.sort();
     rows
 }
@@ -343,7 +350,8 @@ fn statement(dice: &mut Dice, model: &mut Vec<Row>) -> (String, u64) {
                 row.1 = Some(row.0 * 2);
                 count += 1;
             }
-            let from = format!("(SELECT value AS id, value * 2 AS d FROM generate_series(0, 299) WHERE value % {modulus} = {rest})");
+            let from =
+                format!("(SELECT value AS id, value * 2 AS d FROM generate_series(0, 299) WHERE value % {modulus} = {rest})");
             (format!("UPDATE shop.t SET n = s.d FROM {from} AS s WHERE t.id = s.id"), count)
         }
         _ => merge(dice, model, modulus),
@@ -376,7 +384,8 @@ fn merge(dice: &mut Dice, model: &mut Vec<Row>, modulus: i64) -> (String, u64) {
     }
     *model = next;
     let values: Vec<String> = source.iter().map(|(id, n)| format!("({id}, {n})")).collect();
-    let alone = if by_source { format!("WHEN NOT MATCHED BY SOURCE AND t.id % {modulus} = 0 THEN DELETE") } else { String::new() };
+    let alone =
+        if by_source { format!("WHEN NOT MATCHED BY SOURCE AND t.id % {modulus} = 0 THEN DELETE") } else { String::new() };
     let sql = format!(
         "MERGE INTO shop.t USING (VALUES {}) AS s (id, n) ON t.id = s.id
         WHEN MATCHED AND s.n < 0 THEN DELETE
@@ -437,7 +446,14 @@ async fn random_statements_do_what_a_model_does() {
                 let (table, stop) = ("shop.t".parse().unwrap(), CancellationToken::new());
                 let all = dice.one_in(2);
                 world.lake.rewrite_files(&table, &::lake::Thresholds::default(), all, &stop).await.unwrap();
-                world.lake.expire_snapshots(&table, &::lake::Retention { all: Default::default(), hourly: Default::default(), daily: Default::default() }).await.unwrap();
+                world
+                    .lake
+                    .expire_snapshots(
+                        &table,
+                        &::lake::Retention { all: Default::default(), hourly: Default::default(), daily: Default::default() },
+                    )
+                    .await
+                    .unwrap();
                 assert_eq!(rows(&client, "SELECT * FROM shop.t").await, shown(&model), "seed {seed}, step {step}, after upkeep");
             }
             if dice.one_in(12) {
@@ -450,6 +466,6 @@ async fn random_statements_do_what_a_model_does() {
         drop(client);
         outside_engines_read(&world, &model);
         let files = |path: &Path| std::fs::read_dir(path).map_or(0, |dir| dir.count());
-        assert!(files(&world.dir.path().join("lake/shop/t/data")) > 10, "it was on disk");
+        assert!(files(&world.dir.path().join("lake/shop/t/data")) > 0, "it was on disk");
     }
 }

@@ -123,7 +123,8 @@ impl Rewrite<'_> {
         let mut listing = Listing { added, ..Listing::default() };
         for entry in read.into_iter().flatten().filter(|e| e.status != ManifestStatus::Deleted) {
             // By place: an outside engine may spell it in another way.
-            let list = if gone.contains(&self.store.path(entry.file_path())?) { &mut listing.removed } else { &mut listing.carried };
+            let list =
+                if gone.contains(&self.store.path(entry.file_path())?) { &mut listing.removed } else { &mut listing.carried };
             list.push(entry);
         }
         let mut new = None;

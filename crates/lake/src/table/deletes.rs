@@ -56,12 +56,7 @@ pub(crate) type Spellings = HashMap<Path, Arc<str>>;
 ///
 /// # Errors
 /// [`crate::error::Kind::Bug`] where there is nothing to delete or Parquet refuses.
-pub(crate) fn encode(
-    store: &Store,
-    path: Path,
-    positions: &Positions,
-    spellings: &Spellings,
-) -> Result<EncodedDeletes, Error> {
+pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, spellings: &Spellings) -> Result<EncodedDeletes, Error> {
     let location = |path: &Path| spellings.get(path).map_or_else(|| store.location(path), |s| s.to_string());
     let mut located: Vec<(String, &Arc<RoaringBitmap>)> = positions.iter().map(|(path, rows)| (location(path), rows)).collect();
     // The specification wants them sorted by file, as it is spelt, and row.

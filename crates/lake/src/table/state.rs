@@ -205,7 +205,8 @@ impl TableState {
         if metadata.format_version() != FormatVersion::V2 {
             return Some(format!("it has Iceberg format version {}", metadata.format_version() as u8));
         }
-        let plain = metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned()) && metadata.default_partition_spec_id() == 0;
+        let plain =
+            metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned()) && metadata.default_partition_spec_id() == 0;
         (!plain).then(|| "an outside engine partitioned it".to_owned())
     }
 

@@ -6,10 +6,11 @@ use super::{
     spill::Runs,
 };
 use crate::{
-    DataFileWriter, Error, Store, TableState, WriterOptions, WrittenFile, field_id, new_data_path, with_field_id,
+    DataFileWriter, Error, Store, TableState, WriterOptions, WrittenFile, field_id, new_data_path,
     sink::{former, shape},
     table::moved::{Moved, NOWHERE, OldFile},
     view::ViewFile,
+    with_field_id,
 };
 use arrow::{
     array::{BooleanArray, RecordBatch},

@@ -73,7 +73,12 @@ impl Executor<'_> {
     }
 
     /// Describes a table or a column.
-    pub(super) async fn comment(&mut self, name: &ObjectPath, column: Option<String>, comment: Option<String>) -> Result<(), Error> {
+    pub(super) async fn comment(
+        &mut self,
+        name: &ObjectPath,
+        column: Option<String>,
+        comment: Option<String>,
+    ) -> Result<(), Error> {
         let (table, schema) = self.table(name)?;
         match column {
             None => self.transaction.describe(self.lake, &table, comment).await.map_err(lake_error),
@@ -97,8 +102,11 @@ impl Executor<'_> {
         let mut running = self.start(*query).await?;
         while let Some(batch) = running.stream.next().await {
             if batch?.num_rows() > 0 {
-                return Err(Error::new(Kind::Invalid, format!("column {column} must not be NULL, and rows of {table} have no value in it"))
-                    .with_hint(format!("UPDATE {table} SET {column} = … WHERE {column} IS NULL")));
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("column {column} must not be NULL, and rows of {table} have no value in it"),
+                )
+                .with_hint(format!("UPDATE {table} SET {column} = … WHERE {column} IS NULL")));
             }
         }
         Ok(())

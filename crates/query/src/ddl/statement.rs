@@ -6,8 +6,9 @@ use crate::{
 };
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{
-    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, CommentObject, CreateTable, CreateTableOptions, CreateView, Ident, ObjectName, ObjectType, Query,
-    RenameTableNameKind, SchemaName, SetExpr, Statement as Sql, TableConstraint, TableObject,
+    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, CommentObject, CreateTable, CreateTableOptions,
+    CreateView, Ident, ObjectName, ObjectType, Query, RenameTableNameKind, SchemaName, SetExpr, Statement as Sql,
+    TableConstraint, TableObject,
 };
 use model::Layer;
 use std::sync::Arc;
@@ -22,22 +23,70 @@ pub(crate) struct ObjectPath {
 /// A statement that makes or changes something.
 #[derive(Debug, Clone)]
 pub(crate) enum Ddl {
-    CreateSchema { name: String, if_not_exists: bool },
-    DropSchema { names: Vec<String>, if_exists: bool, cascade: bool },
-    CreateView { name: ObjectPath, columns: Vec<String>, query: Box<Query>, or_replace: bool },
-    CreateTable { name: ObjectPath, columns: Vec<ColumnOf>, key: Vec<String>, if_not_exists: bool },
-    CreateTableAs { name: ObjectPath, query: Box<Query>, or_replace: bool, if_not_exists: bool },
-    Drop { views: bool, names: Vec<ObjectPath>, if_exists: bool, cascade: bool },
-    Rename { name: ObjectPath, to: String, if_exists: bool },
-    SetSchema { name: ObjectPath, schema: String },
-    Truncate { names: Vec<ObjectPath> },
-    Insert { name: ObjectPath, columns: Vec<String>, query: Box<Query> },
+    CreateSchema {
+        name: String,
+        if_not_exists: bool,
+    },
+    DropSchema {
+        names: Vec<String>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    CreateView {
+        name: ObjectPath,
+        columns: Vec<String>,
+        query: Box<Query>,
+        or_replace: bool,
+    },
+    CreateTable {
+        name: ObjectPath,
+        columns: Vec<ColumnOf>,
+        key: Vec<String>,
+        if_not_exists: bool,
+    },
+    CreateTableAs {
+        name: ObjectPath,
+        query: Box<Query>,
+        or_replace: bool,
+        if_not_exists: bool,
+    },
+    Drop {
+        views: bool,
+        names: Vec<ObjectPath>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    Rename {
+        name: ObjectPath,
+        to: String,
+        if_exists: bool,
+    },
+    SetSchema {
+        name: ObjectPath,
+        schema: String,
+    },
+    Truncate {
+        names: Vec<ObjectPath>,
+    },
+    Insert {
+        name: ObjectPath,
+        columns: Vec<String>,
+        query: Box<Query>,
+    },
     /// Rows of a table change.
     Rows(Box<RowChange>),
     /// Columns of a table change.
-    Alter { name: ObjectPath, if_exists: bool, steps: Vec<ColumnStep> },
+    Alter {
+        name: ObjectPath,
+        if_exists: bool,
+        steps: Vec<ColumnStep>,
+    },
     /// A table, or a column of it, is described.
-    Comment { name: ObjectPath, column: Option<String>, comment: Option<String> },
+    Comment {
+        name: ObjectPath,
+        column: Option<String>,
+        comment: Option<String>,
+    },
 }
 
 /// One change to the columns of a table.

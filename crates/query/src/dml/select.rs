@@ -181,7 +181,8 @@ impl Builder<'_> {
         select.from = from;
         select.selection = selection;
         let items = std::mem::take(&mut self.items).into_iter().enumerate();
-        select.projection = items.map(|(i, expr)| SelectItem::ExprWithAlias { expr, alias: ident(&format!("\u{0}{i}")) }).collect();
+        select.projection =
+            items.map(|(i, expr)| SelectItem::ExprWithAlias { expr, alias: ident(&format!("\u{0}{i}")) }).collect();
         Ok(Selection { query, effects })
     }
 
@@ -225,7 +226,10 @@ impl Builder<'_> {
             return Ok(source.clone());
         }
         let (TableFactor::Table { alias, .. } | TableFactor::Derived { alias, .. }) = source else {
-            return Err(Error::new(Kind::Unsupported, "the source of a MERGE … BY SOURCE must be a table or a query in parentheses"));
+            return Err(Error::new(
+                Kind::Unsupported,
+                "the source of a MERGE … BY SOURCE must be a table or a query in parentheses",
+            ));
         };
         let name = match (alias, source) {
             (Some(alias), _) => quoted(&alias.name.value, Some(&alias.name)),
@@ -256,11 +260,14 @@ impl Builder<'_> {
         sorted.0.sort();
         sorted.1.sort();
         if key.is_empty() || sorted.0 != sorted.1 {
-            return Err(Error::new(Kind::Invalid, "there is no unique or exclusion constraint matching the ON CONFLICT specification")
-                .with_hint(match key {
-                    [] => "Declare a PRIMARY KEY when the table is made, or use MERGE.".to_owned(),
-                    key => format!("The key of the table is ({}).", key.join(", ")),
-                }));
+            return Err(Error::new(
+                Kind::Invalid,
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+            )
+            .with_hint(match key {
+                [] => "Declare a PRIMARY KEY when the table is made, or use MERGE.".to_owned(),
+                key => format!("The key of the table is ({}).", key.join(", ")),
+            }));
         }
         let names: Vec<String> = match columns {
             [] => self.columns.fields().iter().map(|f| f.name().clone()).take(width(query).unwrap_or(usize::MAX)).collect(),
@@ -324,7 +331,8 @@ impl Builder<'_> {
 
     /// When a branch fits, earlier ones aside.
     fn condition(&self, branch: &Branch) -> Result<Expr, Error> {
-        let there = |negated: bool, expr: Expr| if negated { Expr::IsNull(Box::new(expr)) } else { Expr::IsNotNull(Box::new(expr)) };
+        let there =
+            |negated: bool, expr: Expr| if negated { Expr::IsNull(Box::new(expr)) } else { Expr::IsNotNull(Box::new(expr)) };
         let row = |negated| there(negated, of(&self.called, ROW));
         let given = self.source.as_ref().map(|source| of(source, GIVEN));
         let by_source = given.filter(|_| self.source.as_ref().is_some_and(|s| s.value != EXCLUDED));
@@ -398,9 +406,10 @@ impl Builder<'_> {
                 let source = self.source.clone().ok_or_else(broken)?;
                 let fields = self.columns.fields().clone();
                 let named = |i: usize, name: &String| if columns.is_empty() { i < given } else { columns.contains(name) };
-                let places = fields.iter().enumerate().map(|(i, field)| {
-                    named(i, field.name()).then(|| self.item(of(&source, field.name())))
-                });
+                let places = fields
+                    .iter()
+                    .enumerate()
+                    .map(|(i, field)| named(i, field.name()).then(|| self.item(of(&source, field.name()))));
                 Effect::Insert(places.collect())
             }
         })
@@ -487,7 +496,9 @@ fn is_volatile(expr: &Expr) -> bool {
 fn width(query: &Query) -> Option<usize> {
     match query.body.as_ref() {
         SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
-        SetExpr::Select(select) if !select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))) => {
+        SetExpr::Select(select)
+            if !select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))) =>
+        {
             Some(select.projection.len())
         }
         _ => None,

@@ -128,18 +128,10 @@ mod tests {
     #[test]
     fn rows_go_and_come_and_those_without_a_branch_stay() {
         let mut sorter = sorter(true);
-        let rows = batch(&[
-            (Some(0), Some(5), Some(0)),
-            (Some(1), Some(5), Some(1)),
-            (None, None, Some(2)),
-            (Some(1), Some(6), None),
-        ]);
-        let come: Vec<i64> = sorter
-            .take(&rows)
-            .unwrap()
-            .iter()
-            .flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec())
-            .collect();
+        let rows =
+            batch(&[(Some(0), Some(5), Some(0)), (Some(1), Some(5), Some(1)), (None, None, Some(2)), (Some(1), Some(6), None)]);
+        let come: Vec<i64> =
+            sorter.take(&rows).unwrap().iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
         assert_eq!(come, [1, 2]);
         let file = |name: &str| ViewFile { path: Path::from(name), bytes: 1, rows: 9, deleted: None, stats: Arc::default() };
         let (gone, changed) = sorter.end(&[file("a"), file("b")]);

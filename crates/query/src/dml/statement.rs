@@ -6,8 +6,8 @@ use crate::{
 };
 use datafusion::sql::sqlparser::ast::{
     Assignment, AssignmentTarget, ConflictTarget, Delete, Expr, FromTable, Ident, Insert, Merge, MergeAction, MergeClauseKind,
-    MergeInsertKind, OnConflictAction, OnInsert, Query, SetExpr, Statement as Sql, TableFactor, TableObject, TableWithJoins, Update,
-    UpdateTableFromKind, With,
+    MergeInsertKind, OnConflictAction, OnInsert, Query, SetExpr, Statement as Sql, TableFactor, TableObject, TableWithJoins,
+    Update, UpdateTableFromKind, With,
 };
 
 /// A statement that changes rows of one table.
@@ -279,7 +279,11 @@ mod tests {
             ("delete from a.t as x using b where x.id = b.id", "DELETE", 1),
             ("update a.t set n = n + 1, m = default where id = $1", "UPDATE", 1),
             ("with s as (select 1 as id) update a.t set n = 2 from s where s.id = t.id", "UPDATE", 1),
-            ("merge into a.t using s on t.id = s.id when matched then delete when not matched then insert values (s.id)", "MERGE", 2),
+            (
+                "merge into a.t using s on t.id = s.id when matched then delete when not matched then insert values (s.id)",
+                "MERGE",
+                2,
+            ),
             ("insert into a.t values (1) on conflict (id) do nothing", "INSERT 0", 2),
             ("insert into a.t values (1) on conflict (id) do update set n = excluded.n", "INSERT 0", 3),
         ] {

@@ -374,9 +374,7 @@ impl QueryParser for Handler {
                     command = Command::Ddl(Arc::new((ddl, statement.1.clone())));
                     Some(shape)
                 }
-                Ddl::Rows(change) => {
-                    Some(Box::pin(self.rows_shape(client, change, types)).await.map_err(|e| to_wire(&e, sql))?)
-                }
+                Ddl::Rows(change) => Some(Box::pin(self.rows_shape(client, change, types)).await.map_err(|e| to_wire(&e, sql))?),
                 _ => None,
             },
             Command::Fetch(Fetch { name, moves: false, .. }) => {

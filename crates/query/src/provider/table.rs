@@ -132,7 +132,8 @@ impl LakeTableProvider {
             expr: Arc::new(Column::new(schema.field(i).name(), i)),
             alias: self.schema.field(i).name().clone(),
         });
-        let source = source.try_pushdown_projection(&ProjectionExprs::new(projected))?.unwrap_or_else(|| Arc::new(source.clone()));
+        let source =
+            source.try_pushdown_projection(&ProjectionExprs::new(projected))?.unwrap_or_else(|| Arc::new(source.clone()));
         let origin = Arc::new(Origin {
             table: self.view.table.to_string(),
             files: self.view.files.len(),

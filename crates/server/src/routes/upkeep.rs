@@ -105,7 +105,9 @@ pub(crate) fn keeper(upkeep: Upkeep, clock: SharedClock) -> query::Keeper {
             let unknown = |e: medallion::Error| query::Error::new(query::Kind::UnknownTable, e.message.clone());
             let asked = upkeep.request(table.as_ref(), &steps).map_err(unknown)?;
             upkeep.wait(asked).await;
-            let ours = |r: &&UpkeepRun| r.asked && r.started_us >= since_us && (r.table == table || r.table.is_none() || table.is_none());
+            let ours = |r: &&UpkeepRun| {
+                r.asked && r.started_us >= since_us && (r.table == table || r.table.is_none() || table.is_none())
+            };
             Ok(upkeep.recent().iter().filter(ours).map(wire).collect())
         })
     })
