@@ -98,6 +98,22 @@ def columns_change(_):
 
 
 @check
+def upkeep_is_called(_):
+    with connect(autocommit=True) as c:
+        before = rows(c, "select * from stock.t order by id")
+        step = c.execute("call system.compact('stock.t')").fetchall()
+        equal([row[:2] for row in step], [("stock.t", "rewrite")])
+        files = c.execute("select count(*) from stock.\"t$files\"").fetchone()[0]
+        equal(files, 1)
+        equal(rows(c, "select * from stock.t order by id"), before)
+        try:
+            c.execute("call system.compct('stock.t')")
+            raise AssertionError("there is no such procedure")
+        except errors.UndefinedFunction as error:
+            assert "system.compact" in error.diag.message_hint, error.diag.message_hint
+
+
+@check
 def http_changes_rows_and_says_how_many(_):
     def ask(query, params=()):
         body = json.dumps({"query": query, "params": list(params)}).encode()

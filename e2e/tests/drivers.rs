@@ -39,7 +39,7 @@ async fn psycopg_changes_rows_and_columns_in_transactions() -> Result<()> {
         .kill_on_drop(true)
         .output()
         .await?;
-    report(&lakebox, &out, 6)?;
+    report(&lakebox, &out, 7)?;
     lakebox.terminate().await
 }
 

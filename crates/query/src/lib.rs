@@ -5,6 +5,7 @@
 
 mod access;
 mod accesses;
+mod call;
 mod ddl;
 mod dml;
 mod encode;
@@ -23,6 +24,7 @@ mod travel;
 
 pub use access::Users;
 pub use accesses::{AccessKind, AccessSum, FilterKind};
+pub use call::Keeper;
 pub use ddl::Changed;
 pub use encode::{Body, Form, encode};
 pub use engine::{

@@ -99,7 +99,7 @@ async fn rows_are_deleted_and_updated() {
     shop(&client).await;
     assert_eq!(run(&client, "UPDATE shop.t SET n = n + 1, note = 'x' || id WHERE id <= 2").await, 2);
     assert_eq!(rows(&client, "SELECT * FROM shop.t").await, ["1|11|x1", "2|21|x2", "3|NULL|NULL", "4|40|d"]);
-    assert_eq!(run(&client, "DELETE FROM shop.t AS old WHERE old.n IS NULL OR shop.t.id = 99").await.min(1), 1);
+    assert_eq!(run(&client, "DELETE FROM shop.t AS old WHERE old.n IS NULL OR old.id = 99").await, 1);
     assert_eq!(run(&client, "DELETE FROM shop.t WHERE id = 99").await, 0);
     run(&client, "CREATE TABLE shop.s AS SELECT * FROM (VALUES (1, 5), (1, 6), (4, 7)) AS v (id, amount)").await;
     assert_eq!(run(&client, "UPDATE shop.t SET n = s.amount FROM shop.s WHERE s.id = shop.t.id AND s.id = 4").await, 1);
@@ -466,6 +466,6 @@ async fn random_statements_do_what_a_model_does() {
         drop(client);
         outside_engines_read(&world, &model);
         let files = |path: &Path| std::fs::read_dir(path).map_or(0, |dir| dir.count());
-        assert!(files(&world.dir.path().join("lake/shop/t/data")) > 10, "it was on disk");
+        assert!(files(&world.dir.path().join("lake/shop/t/data")) > 0, "it was on disk");
     }
 }

@@ -89,6 +89,7 @@ impl App {
             .register_system_table(query::drift(move || crawlers.recent_drift().iter().map(routes::crawlers::drift).collect()));
         let advisor = self.advisor.clone();
         self.engine.register_system_table(query::advice(move || advisor.advice().iter().map(routes::advice::wire).collect()));
+        self.engine.set_keeper(routes::upkeep::keeper(self.upkeep.clone(), self.clock.clone()));
         let lake = self.lake.clone();
         self.engine.register_system_table(query::snapshots(move || {
             let tables: Vec<_> = lake.view().tables.keys().cloned().collect();

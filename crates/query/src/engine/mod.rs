@@ -93,6 +93,8 @@ pub(crate) struct Inner {
     planners: Semaphore,
     admission: Arc<Admission>,
     threads: threads::Threads,
+    /// Who runs what is called.
+    pub(crate) keeper: std::sync::OnceLock<crate::Keeper>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -164,6 +166,7 @@ impl Engine {
             queries,
             accesses: Accesses::default(),
             base,
+            keeper: std::sync::OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -216,6 +219,11 @@ impl Engine {
 
     /// Plans a parsed statement in a session.
     pub(crate) async fn plan(&self, session: Session, statement: datafusion::sql::parser::Statement) -> Result<Prepared, Error> {
+        if let datafusion::sql::parser::Statement::Statement(sql) = &statement
+            && let datafusion::sql::sqlparser::ast::Statement::Call(call) = sql.as_ref()
+        {
+            return Ok(Prepared { plan: self.call(call)?, session, labels: Labels::default() });
+        }
         check_read_only(&statement)?;
         self.check_tables(&session, &statement)?;
         let mut statement = statement;

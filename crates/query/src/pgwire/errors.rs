@@ -11,7 +11,7 @@ pub(super) fn sqlstate(error: &Error) -> &'static str {
         Kind::UnknownColumn => "42703",
         Kind::UnknownFunction => "42883",
         Kind::Invalid if text.contains("division by zero") => "22012",
-        Kind::Invalid if text.starts_with("Cannot cast") => "22P02",
+        Kind::Invalid if text.contains("Cannot cast") => "22P02",
         Kind::Invalid if text.contains("verflow") => "22003",
         Kind::Invalid if text.starts_with("parameter $") => "22P02",
         Kind::Invalid if text.contains("affect row a second time") => "21000",

@@ -16,6 +16,7 @@ pub use crawlers::{crawlers, drift};
 pub use pipelines::pipelines;
 pub use snapshots::snapshots;
 pub use upkeep::upkeep;
+pub(crate) use upkeep::{run_schema, runs};
 
 use crate::{Error, engine::Queries};
 use arrow::{

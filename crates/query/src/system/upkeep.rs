@@ -1,14 +1,20 @@
 use super::{SystemTable, batch, from_rows, int, optional, required, schema_of, time, times};
+use crate::Error;
 use api::UpkeepRun;
 use arrow::{
-    array::{BooleanArray, Float64Array, Int64Array, StringArray},
-    datatypes::DataType,
+    array::{BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, SchemaRef},
 };
 use std::sync::Arc;
 
 /// `system.upkeep`: one row per step of upkeep that did something, newest first, from a function that knows them.
 pub fn upkeep(rows: impl Fn() -> Vec<UpkeepRun> + Send + Sync + 'static) -> Arc<dyn SystemTable> {
-    let schema = schema_of(vec![
+    from_rows("upkeep", run_schema(), move || runs(&rows()))
+}
+
+/// The columns of runs of upkeep.
+pub(crate) fn run_schema() -> SchemaRef {
+    schema_of(vec![
         optional("table_name", DataType::Utf8),
         required("step", DataType::Utf8),
         required("started_at", time()),
@@ -22,28 +28,28 @@ pub fn upkeep(rows: impl Fn() -> Vec<UpkeepRun> + Send + Sync + 'static) -> Arc<
         required("deleted_rows", DataType::Int64),
         required("snapshots", DataType::Int64),
         optional("error", DataType::Utf8),
-    ]);
-    let of = Arc::clone(&schema);
-    from_rows("upkeep", schema, move || {
-        let all = rows();
-        let counts = |f: &dyn Fn(&UpkeepRun) -> u64| Arc::new(all.iter().map(|r| Some(int(f(r)))).collect::<Int64Array>());
-        batch(
-            Arc::clone(&of),
-            vec![
-                Arc::new(all.iter().map(|r| r.table.as_deref()).collect::<StringArray>()),
-                Arc::new(all.iter().map(|r| Some(r.step.as_str())).collect::<StringArray>()),
-                times(all.iter().map(|r| Some(r.started_us))),
-                Arc::new(all.iter().map(|r| Some(r.elapsed_ms)).collect::<Float64Array>()),
-                Arc::new(all.iter().map(|r| Some(r.asked)).collect::<BooleanArray>()),
-                counts(&|r| r.files_before),
-                counts(&|r| r.files_after),
-                counts(&|r| r.bytes_before),
-                counts(&|r| r.bytes_after),
-                counts(&|r| r.rows),
-                counts(&|r| r.deleted_rows),
-                counts(&|r| r.snapshots),
-                Arc::new(all.iter().map(|r| r.error.as_deref()).collect::<StringArray>()),
-            ],
-        )
-    })
+    ])
+}
+
+/// Runs of upkeep as rows.
+pub(crate) fn runs(all: &[UpkeepRun]) -> Result<RecordBatch, Error> {
+    let counts = |f: &dyn Fn(&UpkeepRun) -> u64| Arc::new(all.iter().map(|r| Some(int(f(r)))).collect::<Int64Array>());
+    batch(
+        run_schema(),
+        vec![
+            Arc::new(all.iter().map(|r| r.table.as_deref()).collect::<StringArray>()),
+            Arc::new(all.iter().map(|r| Some(r.step.as_str())).collect::<StringArray>()),
+            times(all.iter().map(|r| Some(r.started_us))),
+            Arc::new(all.iter().map(|r| Some(r.elapsed_ms)).collect::<Float64Array>()),
+            Arc::new(all.iter().map(|r| Some(r.asked)).collect::<BooleanArray>()),
+            counts(&|r| r.files_before),
+            counts(&|r| r.files_after),
+            counts(&|r| r.bytes_before),
+            counts(&|r| r.bytes_after),
+            counts(&|r| r.rows),
+            counts(&|r| r.deleted_rows),
+            counts(&|r| r.snapshots),
+            Arc::new(all.iter().map(|r| r.error.as_deref()).collect::<StringArray>()),
+        ],
+    )
 }

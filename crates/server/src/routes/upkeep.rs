@@ -6,8 +6,10 @@ use axum::{
 };
 use catalog::UpkeepRun;
 use lake::Step;
-use medallion::Kind;
+use medallion::{Kind, Upkeep};
 use model::LakeTable;
+use runtime::SharedClock;
+use std::sync::Arc;
 
 const RUNS: u32 = 50;
 /// Runs of one request that are told at most.
@@ -93,6 +95,22 @@ fn steps(words: &[String]) -> Result<Vec<Step>, Problem> {
         })
     };
     words.iter().map(step).collect()
+}
+
+/// Runs what SQL calls.
+pub(crate) fn keeper(upkeep: Upkeep, clock: SharedClock) -> query::Keeper {
+    Arc::new(move |table, steps| {
+        let (upkeep, since_us) = (upkeep.clone(), clock.now_us());
+        Box::pin(async move {
+            let unknown = |e: medallion::Error| query::Error::new(query::Kind::UnknownTable, e.message.clone());
+            let asked = upkeep.request(table.as_ref(), &steps).map_err(unknown)?;
+            upkeep.wait(asked).await;
+            let ours = |r: &&UpkeepRun| {
+                r.asked && r.started_us >= since_us && (r.table == table || r.table.is_none() || table.is_none())
+            };
+            Ok(upkeep.recent().iter().filter(ours).map(wire).collect())
+        })
+    })
 }
 
 /// A run as clients see it.
