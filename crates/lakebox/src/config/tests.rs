@@ -56,11 +56,11 @@ sources:
 "#;
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: unknown key `lak`
-      hint: Did you mean `lake`? Known are: lake, server, upkeep, sources, transforms, models.
+      hint: Did you mean `lake`? Known are: lake, server, upkeep, sources, crawlers, transforms, models.
     lakebox.yaml:2:11: error: unknown key `htpp` in server
-      hint: Did you mean `http`? Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, hosts, iceberg.
+      hint: Did you mean `http`? Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, files, upload_max, hosts, iceberg.
     lakebox.yaml:2:30: error: unknown key `port` in server
-      hint: Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, hosts, iceberg.
+      hint: Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, files, upload_max, hosts, iceberg.
     lakebox.yaml:7:5: error: unknown key `comit` in sources.shop
       hint: Did you mean `commit`? Known are: type, url, tables, slot, publication, snapshot, wal_budget, read_ahead, transforms, commit.
     lakebox.yaml:8:15: error: unknown key `evry` in sources.shop.commit
@@ -443,7 +443,7 @@ fn a_file_that_is_a_list_is_told() {
     let text = "- lake\n- server\n";
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: the file must be a map of settings, but it is a list
-      hint: Its keys are: lake, server, upkeep, sources, transforms, models.
+      hint: Its keys are: lake, server, upkeep, sources, crawlers, transforms, models.
     "#);
 }
 
@@ -505,7 +505,7 @@ nonsense: 1
     lakebox.yaml:2:3: warning: no source uses the transform `m`
       hint: Add it to a source: transforms: [m].
     lakebox.yaml:3:1: error: unknown key `nonsense`
-      hint: Known are: lake, server, upkeep, sources, transforms, models.
+      hint: Known are: lake, server, upkeep, sources, crawlers, transforms, models.
     "#);
 }
 
@@ -637,5 +637,29 @@ upkeep:
         "error: upkeep.tables.orders has both sort and zorder",
     ] {
         assert!(said.contains(part), "{part} is not in:\n{said}");
+    }
+}
+
+#[test]
+fn files_and_crawlers_are_checked_against_each_other() {
+    let folder = project();
+    fs::create_dir_all(folder.path().join("data/in")).unwrap();
+    let text = "server: { files: [./data, 's3://b/x/'], upload_max: 5MiB }\ncrawlers: { landing: { url: ./data/in, format: csv, every: 5m }, up: { url: uploads } }";
+    let config = parse("lakebox.yaml", text, folder.path(), &environment).unwrap().config;
+    let data = folder.path().join("data").display().to_string();
+    assert_eq!(config.server.files, [data.clone(), "s3://b/x".to_owned()]);
+    assert_eq!(config.server.upload_bytes_max, 5 << 20);
+    let shown: Vec<_> = config.crawlers.iter().map(|c| (c.name.as_str(), c.url.clone(), c.every.as_secs())).collect();
+    assert_eq!(shown, [("landing", format!("{data}/in"), 300), ("up", "uploads".to_owned(), 600)]);
+    let told = told("server: { files: [./none, 'ftp://x'] }\ncrawlers: { gold: { url: 's3://b' }, a: { url: ./b, every: 1ms } }");
+    for wanted in [
+        "server.files holds what is neither a folder nor a bucket",
+        "server.files: there is no folder FOLDER/none",
+        "a crawler can't be named `gold`: SQL has a schema of that name already",
+        "crawlers.gold.url is not inside of `server.files`",
+        "crawlers.a.url is not inside of `server.files`",
+        "crawlers.a.every is too short",
+    ] {
+        assert!(told.contains(wanted), "{wanted} is not in\n{told}");
     }
 }
