@@ -53,7 +53,7 @@ async fn files_are_read_as_duckdb_reads_them() -> Result<()> {
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     let scanned =
         lakebox.sql(&format!("SELECT count(*), sum(id) FROM '{}/hive' WHERE part = 1 AND city = 'p0'", data.display())).await?;
-    ensure!(json!(scanned) == json!([[167, 83166]]), "{scanned:?}");
+    ensure!(json!(scanned) == json!([[166, 82834]]), "{scanned:?}");
     lakebox.terminate().await
 }
 
@@ -83,7 +83,7 @@ async fn an_upload_is_a_table_until_it_is_deleted() -> Result<()> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = |path: &str| format!("{}/api/v1/uploads{path}", lakebox.url());
     ensure!(lakebox.get("/api/v1/uploads").await? == json!([]), "there is nothing yet");
-    let send = async |name: &str, body: Vec<u8>| client.post(url("")).query(&[("name", name)]).body(body).send().await;
+    let send = async |name: &str, body: Vec<u8>| client.post(url(&format!("?name={name}"))).body(body).send().await;
     let first = send("../orders.csv", b"id,amount\n1,1.10\n2,2.20\n".to_vec()).await?;
     ensure!(first.status() == 201, "{}", first.text().await?);
     let first: Value = first.json().await?;

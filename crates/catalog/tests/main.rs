@@ -49,6 +49,7 @@ on_both! {
     namespaces::properties_change_in_one_step,
     namespaces::a_view_moves_only_from_where_it_was_expected,
     records::pipelines_run_unless_somebody_paused_them,
+    records::crawls_are_kept_with_what_they_saw_change,
     records::runs_are_kept_newest_first_and_pruned,
     records::runs_of_a_dead_process_become_failed,
     records::model_states_are_replaced_whole,

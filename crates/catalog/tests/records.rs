@@ -1,7 +1,7 @@
 //! What else is remembered.
 
 use crate::places::open;
-use catalog::{Catalog, Desired, Kind, RunEnd, RunState};
+use catalog::{Catalog, CrawlRecord, CrawledRecord, Desired, DriftRecord, Kind, RunEnd, RunState};
 use futures::future::join_all;
 use serde_json::json;
 use std::time::Duration;
@@ -16,6 +16,43 @@ pub async fn pipelines_run_unless_somebody_paused_them(url: &str) {
     }
     let all: Vec<_> = catalog.pipelines().await.unwrap().into_iter().map(|p| (p.source, p.desired)).collect();
     assert_eq!(all, [("shop".to_owned(), Desired::Paused)]);
+}
+
+pub async fn crawls_are_kept_with_what_they_saw_change(url: &str) {
+    let catalog = open(url).await;
+    let table = CrawledRecord {
+        name: "orders".into(),
+        path: "/data/orders".into(),
+        format: "csv".into(),
+        columns: vec![("id".into(), "bigint".into())],
+        partitions: vec!["day".into()],
+        files: 2,
+        bytes: 30,
+        rows: None,
+        error: None,
+        hint: Some("none".into()),
+    };
+    let mut crawl =
+        CrawlRecord { crawler: "landing".into(), started_us: 1, finished_us: 2, tables: vec![table], error: None, hint: None };
+    catalog.set_crawl(&crawl, &[]).await.unwrap();
+    let seen = |at: i64, column: &str| DriftRecord {
+        id: String::new(),
+        crawler: "landing".into(),
+        table: "orders".into(),
+        kind: "column_added".into(),
+        column: column.into(),
+        was: None,
+        becomes: Some("text".into()),
+        file: Some("/data/orders/b.csv".into()),
+        seen_us: at,
+    };
+    (crawl.finished_us, crawl.error) = (9, Some("gone".into()));
+    catalog.set_crawl(&crawl, &[seen(8, "a"), seen(9, "b")]).await.unwrap();
+    assert_eq!(catalog.crawls().await.unwrap(), [crawl]);
+    let drift = catalog.crawl_drift("landing", 10).await.unwrap();
+    assert_eq!(drift.iter().map(|d| d.column.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(DriftRecord { id: String::new(), ..drift[1].clone() }, seen(8, "a"));
+    assert!(catalog.crawl_drift("other", 10).await.unwrap().is_empty());
 }
 
 pub async fn runs_are_kept_newest_first_and_pruned(url: &str) {

@@ -86,7 +86,7 @@ mod tests {
         let report = config::parse("f", "nonsense: 1", Path::new("/p"), &|_| None).unwrap_err();
         insta::assert_snapshot!(
             json!(report.problems).to_string(),
-            @r#"[{"severity":"error","line":1,"column":1,"message":"unknown key `nonsense`","hint":"Known are: lake, server, upkeep, sources, transforms, models."}]"#
+            @r#"[{"severity":"error","line":1,"column":1,"message":"unknown key `nonsense`","hint":"Known are: lake, server, upkeep, sources, crawlers, transforms, models."}]"#
         );
     }
 }

@@ -56,11 +56,11 @@ sources:
 "#;
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: unknown key `lak`
-      hint: Did you mean `lake`? Known are: lake, server, upkeep, sources, transforms, models.
+      hint: Did you mean `lake`? Known are: lake, server, upkeep, sources, crawlers, transforms, models.
     lakebox.yaml:2:11: error: unknown key `htpp` in server
-      hint: Did you mean `http`? Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, queue_wait, query_light, hosts, iceberg.
+      hint: Did you mean `http`? Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, queue_wait, query_light, files, upload_max, hosts, iceberg.
     lakebox.yaml:2:30: error: unknown key `port` in server
-      hint: Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, queue_wait, query_light, hosts, iceberg.
+      hint: Known are: http, pgwire, flight, users, tls, query_timeout, query_memory, query_spill, query_scan_max, query_price_per_tb, queries_max, queue_wait, query_light, files, upload_max, hosts, iceberg.
     lakebox.yaml:7:5: error: unknown key `comit` in sources.shop
       hint: Did you mean `commit`? Known are: type, url, tables, slot, publication, snapshot, wal_budget, read_ahead, transforms, commit.
     lakebox.yaml:8:15: error: unknown key `evry` in sources.shop.commit
@@ -443,7 +443,7 @@ fn a_file_that_is_a_list_is_told() {
     let text = "- lake\n- server\n";
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:1: error: the file must be a map of settings, but it is a list
-      hint: Its keys are: lake, server, upkeep, sources, transforms, models.
+      hint: Its keys are: lake, server, upkeep, sources, crawlers, transforms, models.
     "#);
 }
 
@@ -505,7 +505,7 @@ nonsense: 1
     lakebox.yaml:2:3: warning: no source uses the transform `m`
       hint: Add it to a source: transforms: [m].
     lakebox.yaml:3:1: error: unknown key `nonsense`
-      hint: Known are: lake, server, upkeep, sources, transforms, models.
+      hint: Known are: lake, server, upkeep, sources, crawlers, transforms, models.
     "#);
 }
 
