@@ -213,6 +213,8 @@ async fn a_crawl_finds_tables_and_keeps_them_current() {
     let tables = found.into_iter().filter_map(|t| Some((t.name.clone(), t.table?))).collect();
     engine.set_crawled("landing", tables);
     check(&engine, "SELECT name FROM landing.customers", &["Ann"]).await;
+    write(dir.path(), "customers.csv", "id,name\n1,Ann\n2,Bob\n");
+    check(&engine, "SELECT name FROM landing.customers ORDER BY id", &["Ann", "Bob"]).await;
     check(&engine, "SELECT id, day FROM landing.events", &["1|2026-01-01"]).await;
     check(&engine, "SELECT id, day FROM landing.ledger ORDER BY id", &["1|2026-01-01", "5000000000|NULL"]).await;
     check(

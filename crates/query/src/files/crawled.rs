@@ -18,7 +18,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::{catalog::TableProvider, execution::runtime_env::RuntimeEnv};
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use lake::{TableView, ViewFile};
-use object_store::{ObjectMeta, ObjectStore, path::Path};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -131,7 +131,15 @@ impl CrawledTable {
         async move {
             let places = routes.places();
             match &self.what {
-                What::Files { spec, single: true, .. } => Ok(Arc::new(FilesTable::new(FilesSpec::clone(spec)))),
+                What::Files { spec, single: true, .. } => {
+                    let mut spec = FilesSpec::clone(spec);
+                    for file in &mut spec.files {
+                        // It may have been written anew since.
+                        let now = routes.head(&file.meta.location).await;
+                        file.meta = now.map_err(|e| super::unreachable(&file.shown, e))?;
+                    }
+                    Ok(Arc::new(FilesTable::new(spec)))
+                }
                 What::Files { spec, format, single: false } => {
                     let files = files_below(routes, &self.root, &spec.shown).await?;
                     let files: Vec<ObjectMeta> = files.into_iter().filter(|f| format_of(f) == Some(*format)).collect();
