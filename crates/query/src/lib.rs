@@ -20,7 +20,7 @@ mod system;
 mod travel;
 
 pub use access::Users;
-pub use call::Keeper;
+pub use call::{Keeper, Keeping};
 pub use ddl::Changed;
 pub use encode::{Body, Form, encode};
 pub use engine::{
