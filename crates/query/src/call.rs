@@ -21,8 +21,11 @@ use lake::Step;
 use model::LakeTable;
 use std::{fmt, sync::Arc};
 
+/// The end of upkeep that was called: what its steps did.
+pub type Keeping = BoxFuture<'static, Result<Vec<UpkeepRun>, Error>>;
+
 /// Runs steps of upkeep on a table, or on all, waits for them and tells what they did. The future is polled on the engine's threads.
-pub type Keeper = Arc<dyn Fn(Option<LakeTable>, Vec<Step>) -> BoxFuture<'static, Result<Vec<UpkeepRun>, Error>> + Send + Sync>;
+pub type Keeper = Arc<dyn Fn(Option<LakeTable>, Vec<Step>) -> Keeping + Send + Sync>;
 
 /// What can be called, with the steps that it stands for.
 const PROCEDURES: [(&str, &[Step]); 5] = [
@@ -72,7 +75,7 @@ impl Engine {
         let name = call.name.to_string().replace('"', "").to_lowercase();
         let bare = name.strip_prefix("lakebox.").unwrap_or(&name);
         let bare = bare.strip_prefix("system.").unwrap_or(bare);
-        let Some((_, steps)) = PROCEDURES.iter().find(|(known, _)| *known == bare) else {
+        let Some(&(_, steps)) = PROCEDURES.iter().find(|(known, _)| *known == bare) else {
             let names = PROCEDURES.map(|(name, _)| name);
             let error = Error::new(Kind::UnknownFunction, format!("procedure `{name}` does not exist"));
             return Err(match nearest(bare, names) {

@@ -24,7 +24,7 @@ mod travel;
 
 pub use access::Users;
 pub use accesses::{AccessKind, AccessSum, FilterKind};
-pub use call::Keeper;
+pub use call::{Keeper, Keeping};
 pub use ddl::Changed;
 pub use encode::{Body, Form, encode};
 pub use engine::{

@@ -90,7 +90,7 @@ pub(crate) fn provider<'a>(
         };
         let looked = look::look(routes, &places, listing, &options, env).await?;
         match looked {
-            Looked::Files(table) => Ok(Arc::new(FilesTable::new(table))),
+            Looked::Files(table) => Ok(Arc::new(FilesTable::new(table)) as Arc<dyn TableProvider>),
             Looked::Nothing(file) => {
                 Err(broken(&file, formats::Error::new("the file is empty").hint("An empty file has no columns.")))
             }

@@ -138,7 +138,7 @@ impl CrawledTable {
                         let now = routes.head(&file.meta.location).await;
                         file.meta = now.map_err(|e| super::unreachable(&file.shown, e))?;
                     }
-                    Ok(Arc::new(FilesTable::new(spec)))
+                    Ok(Arc::new(FilesTable::new(spec)) as Arc<dyn TableProvider>)
                 }
                 What::Files { spec, format, single: false } => {
                     let files = files_below(routes, &self.root, &spec.shown).await?;

@@ -72,6 +72,7 @@ impl TextScan {
             files_total: self.spec.files.len(),
             bytes: files().map(|f| f.meta.size).sum(),
             bytes_total: self.spec.bytes(),
+            key_rows: None,
         }
     }
 }

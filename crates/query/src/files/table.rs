@@ -135,6 +135,7 @@ pub(crate) fn scan_size(plan: &dyn ExecutionPlan) -> Option<ScanSize> {
         files_total: origin.files,
         bytes: sizes.values().sum(),
         bytes_total: origin.bytes,
+        key_rows: None,
     })
 }
 

@@ -99,7 +99,7 @@ fn steps(words: &[String]) -> Result<Vec<Step>, Problem> {
 
 /// Runs what SQL calls.
 pub(crate) fn keeper(upkeep: Upkeep, clock: SharedClock) -> query::Keeper {
-    Arc::new(move |table, steps| {
+    Arc::new(move |table: Option<LakeTable>, steps: Vec<Step>| -> query::Keeping {
         let (upkeep, since_us) = (upkeep.clone(), clock.now_us());
         Box::pin(async move {
             let unknown = |e: medallion::Error| query::Error::new(query::Kind::UnknownTable, e.message.clone());
