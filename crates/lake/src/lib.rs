@@ -28,9 +28,9 @@ pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};
 pub use sql_view::{DIALECT, SqlView};
 pub use store::{FileSink, Store, StoreCounts};
 pub use table::{
-    DataFileWriter, Evolution, FIELD_ID, FILES, FileInfo, FileSettings, GROUP_ROWS_ALLOWED, HistoryPoint, ManifestPoint, PAGE_ROWS_ALLOWED,
-    RefPoint, SnapshotInfo, SnapshotPoint, TableInfo, TableSpec, TableState, WriterOptions, WrittenFile, can_bloom, evolve, field_id,
-    new_data_path, with_field_id,
+    DataFileWriter, Evolution, FIELD_ID, FILES, FileInfo, FileSettings, GROUP_ROWS_ALLOWED, HistoryPoint, ManifestPoint,
+    PAGE_ROWS_ALLOWED, RefPoint, SnapshotInfo, SnapshotPoint, TableInfo, TableSpec, TableState, WriterOptions, WrittenFile,
+    can_bloom, evolve, field_id, new_data_path, with_field_id,
 };
 pub use upkeep::{Clustering, Done, LAYOUT, Orphans, Policy, Retention, SNAPSHOTS_KEPT_MOST, Step, Thresholds};
 pub use view::{ColumnStats, HotBatch, LakeView, TableView, ViewFile};

@@ -62,8 +62,9 @@ async fn run(config: Config, options: Options) -> Result<()> {
     crate::memory::give_back(&tasks, clock.clone());
     let models = models(&config, &lake, &engine, &catalog, &clock, &tasks).await?;
     let upkeep = Upkeep::start(config.upkeep.clone(), lake.clone(), catalog.clone(), clock.clone(), &tasks);
-    let advisor =
-        Advisor::start(engine.clone(), lake.clone(), catalog.clone(), upkeep.clone(), clock.clone(), &tasks).await.map_err(told)?;
+    let advisor = Advisor::start(engine.clone(), lake.clone(), catalog.clone(), upkeep.clone(), clock.clone(), &tasks)
+        .await
+        .map_err(told)?;
     save_first_queries(&catalog, &options).await?;
 
     let app = App::new(AppParts {

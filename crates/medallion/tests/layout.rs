@@ -59,7 +59,8 @@ fn settings() -> UpkeepSettings {
 async fn rewritten(upkeep: &Upkeep, table: &LakeTable) {
     let done = async {
         let mut changes = upkeep.changes();
-        while !upkeep.recent().iter().any(|run| run.table.as_ref() == Some(table) && run.step == "rewrite" && run.files_after > 0) {
+        while !upkeep.recent().iter().any(|run| run.table.as_ref() == Some(table) && run.step == "rewrite" && run.files_after > 0)
+        {
             changes.changed().await.expect("upkeep is there");
         }
     };

@@ -116,7 +116,10 @@ async fn bloom_filters_find_the_row_groups_of_single_values_of_every_type() {
         assert_eq!(world.lake.set_file_settings(&table, &files).await.unwrap_err().kind, ::lake::Kind::Schema);
     }
     world.lake.set_file_settings(&table, &FileSettings::default()).await.unwrap();
-    assert!(!world.lake.rewrite_files(&table, &Thresholds::default(), true, &stop).await.unwrap().anything(), "what is asked for no more may stay");
+    assert!(
+        !world.lake.rewrite_files(&table, &Thresholds::default(), true, &stop).await.unwrap().anything(),
+        "what is asked for no more may stay"
+    );
     assert!(world.row_groups("SELECT word FROM gold.numbers WHERE short = 9423").await.0 <= 1);
 }
 

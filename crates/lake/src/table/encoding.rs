@@ -74,7 +74,9 @@ impl FileSettings {
             let data_type = schema.field_with_name(column).map(|f| f.data_type().clone()).unwrap_or(DataType::Null);
             if !can_bloom(&data_type) {
                 let message = format!("a bloom filter on `{column}` of {table} would help no query: it is {data_type}");
-                return Err(wrong(message).with_hint("Text, binary, whole numbers and decimals can have one. Sort by other columns."));
+                return Err(
+                    wrong(message).with_hint("Text, binary, whole numbers and decimals can have one. Sort by other columns.")
+                );
             }
         }
         if let Some(both) = self.dictionary.iter().find(|c| self.no_dictionary.contains(c)) {

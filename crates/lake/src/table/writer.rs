@@ -156,7 +156,9 @@ impl DataFileWriter {
     }
 
     fn begin(&self, sink: FileSink, held: &[RecordBatch]) -> Result<ArrowWriter<FileSink>, Error> {
-        let options = ArrowWriterOptions::new().with_properties(properties(&self.schema, held, &self.options)).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(&self.schema, held, &self.options))
+            .with_skip_arrow_metadata(true);
         let mut writer =
             ArrowWriter::try_new_with_options(sink, Arc::clone(&self.schema), options).map_err(|e| self.failed(e))?;
         for batch in held {

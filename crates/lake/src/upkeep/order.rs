@@ -53,7 +53,6 @@ impl Clustering {
         sort.into_iter().flatten().chain(zorder.into_iter().flatten())
     }
 
-
     /// Whether files in this order follow the table's Iceberg sort order, which knows no curves.
     pub(crate) fn is_sort_order(&self, of: &[(String, bool)]) -> bool {
         matches!(self, Self::Sort(columns) if columns == of)

@@ -198,7 +198,12 @@ impl Work {
         }
         let mut writer = match self.open.take() {
             Some(writer) => writer,
-            None => DataFileWriter::create(&self.store, marked_data_path(&self.table, &self.mark), &self.schema, self.options.clone())?,
+            None => DataFileWriter::create(
+                &self.store,
+                marked_data_path(&self.table, &self.mark),
+                &self.schema,
+                self.options.clone(),
+            )?,
         };
         writer.write(rows)?;
         if writer.rows() >= self.rows_per_file {

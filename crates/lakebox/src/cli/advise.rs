@@ -1,6 +1,9 @@
 //! `lakebox advise`: asks a running lakebox which layouts would let queries read less, and applies them.
 
-use super::{AdviseArgs, sql::{ask, fetch}};
+use super::{
+    AdviseArgs,
+    sql::{ask, fetch},
+};
 use api::{Advices, AppliedLayout};
 use std::{
     io::{self, Write},

@@ -618,7 +618,10 @@ upkeep:
     assert!(!of("silver.shop_lines").enabled);
     let orders = of("silver.shop_orders");
     assert!(orders.enabled);
-    assert_eq!(orders.files, Some(lake::FileSettings { bloom: vec!["email".into()], page_rows: Some(5000), ..Default::default() }));
+    assert_eq!(
+        orders.files,
+        Some(lake::FileSettings { bloom: vec!["email".into()], page_rows: Some(5000), ..Default::default() })
+    );
     assert_eq!(orders.layout, Some(lake::Clustering::Sort(vec![("customer".into(), false), ("at".into(), true)])));
 
     let text = r#"

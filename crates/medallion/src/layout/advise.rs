@@ -117,11 +117,16 @@ impl fmt::Display for Advice {
         let columns = columns.join(" and ");
         match &self.proposal {
             Proposal::Layout(Clustering::Sort(_)) => write!(f, "Sort `{}` by {columns}", self.table)?,
-            Proposal::Layout(Clustering::Zorder(_)) => write!(f, "Lay `{}` out along a Z-order curve over {columns}", self.table)?,
+            Proposal::Layout(Clustering::Zorder(_)) => {
+                write!(f, "Lay `{}` out along a Z-order curve over {columns}", self.table)?
+            }
             Proposal::Bloom(_) => write!(f, "Give `{}` a bloom filter on {columns}", self.table)?,
         }
         let (queries, read, then) = (self.queries, bytes(self.read_bytes), bytes(self.expected_bytes));
-        write!(f, ": {queries} queries of the last seven days would have read less. All queries on it read {read}; then they would read about {then}.")
+        write!(
+            f,
+            ": {queries} queries of the last seven days would have read less. All queries on it read {read}; then they would read about {then}."
+        )
     }
 }
 

@@ -113,7 +113,10 @@ mod tests {
         let mut read = Sums::default();
         read.load(saved);
         assert_eq!(read.by_table(10), sums.by_table(10));
-        assert_eq!(read.by_table(10)["silver.a"][0].1, AccessSum { queries: 2, read_bytes: 11, full_bytes: 200, shares: vec![0.5] });
+        assert_eq!(
+            read.by_table(10)["silver.a"][0].1,
+            AccessSum { queries: 2, read_bytes: 11, full_bytes: 200, shares: vec![0.5] }
+        );
         read.add(11, vec![access("silver.a", "x", 1)]);
         assert_eq!(read.unsaved().len(), 1, "only what changed");
         read.forget(11);

@@ -105,7 +105,11 @@ pub(crate) fn scan_facts(plan: &dyn ExecutionPlan) -> Option<ScanFacts> {
     Some(ScanFacts {
         table: origin.table.clone(),
         rows: origin.all.iter().map(super::stats::live_rows).sum(),
-        full_bytes: if looked_at == 0 { 0 } else { (u128::from(origin.bytes) * u128::from(needed) / u128::from(looked_at)) as u64 },
+        full_bytes: if looked_at == 0 {
+            0
+        } else {
+            (u128::from(origin.bytes) * u128::from(needed) / u128::from(looked_at)) as u64
+        },
         files: Arc::clone(&origin.all),
         schema: Arc::clone(config.file_source().table_schema().table_schema()),
     })

@@ -65,9 +65,5 @@ pub(crate) fn wire(advice: &Advice) -> api::Advice {
 }
 
 fn applied(layout: &AppliedLayout) -> api::AppliedLayout {
-    api::AppliedLayout {
-        table: layout.table.to_string(),
-        layout: layout.rule.describe(),
-        applied_us: layout.applied_us,
-    }
+    api::AppliedLayout { table: layout.table.to_string(), layout: layout.rule.describe(), applied_us: layout.applied_us }
 }
