@@ -57,12 +57,13 @@ pub(super) fn check(root: &Node, report: &mut Report) -> UpkeepSettings {
             (None, Some(zorder)) => Some(Clustering::Zorder(zorder)),
             (None, None) => None,
         };
-        let mut files = FileSettings::default();
-        files.row_group_rows = wrong.rows(written.row_group_rows, GROUP_ROWS_ALLOWED, "row_group_rows", of("row_group_rows"));
-        files.page_rows = wrong.rows(written.page_rows, PAGE_ROWS_ALLOWED, "page_rows", of("page_rows"));
-        files.bloom = written.bloom.unwrap_or_default();
-        files.dictionary = written.dictionary.unwrap_or_default();
-        files.no_dictionary = written.no_dictionary.unwrap_or_default();
+        let files = FileSettings {
+            bloom: written.bloom.unwrap_or_default(),
+            dictionary: written.dictionary.unwrap_or_default(),
+            no_dictionary: written.no_dictionary.unwrap_or_default(),
+            row_group_rows: wrong.rows(written.row_group_rows, GROUP_ROWS_ALLOWED, "row_group_rows", of("row_group_rows")),
+            page_rows: wrong.rows(written.page_rows, PAGE_ROWS_ALLOWED, "page_rows", of("page_rows")),
+        };
         settings.rules.push(TableRule {
             tables: entry.key.clone(),
             enabled: written.enabled,
