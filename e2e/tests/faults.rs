@@ -62,7 +62,9 @@ async fn run(seed: u64, more: &[&str]) -> Result<()> {
     let seen = Seen::default();
     for life in 0..load.lives {
         let lakebox = begin(&project).await.with_context(|| format!("life {life}"))?;
-        until("the first copy", PATIENCE, || async { Ok(lakebox.sql(SUMS).await.ok()) }).await.with_context(|| lakebox.log_tail())?;
+        until("the first copy", PATIENCE, || async { Ok(lakebox.sql(SUMS).await.ok()) })
+            .await
+            .with_context(|| lakebox.log_tail())?;
         let time = Duration::from_millis(rng.random_range(load.life_ms.clone()));
         watch(&lakebox, time, &seen).await.with_context(|| lakebox.log_tail())?;
         lakebox.kill().await?;
@@ -157,7 +159,10 @@ async fn watch(lakebox: &Lakebox, time: Duration, seen: &Seen) -> Result<()> {
             match lakebox.sql(SUMS).await {
                 Ok(rows) => {
                     let sums: Vec<String> = rows[0].iter().map(ToString::to_string).collect();
-                    ensure!(sums.iter().all(|s| s == &sums[0]), "a wrong answer: accounts, branches, tellers, history = {sums:?}");
+                    ensure!(
+                        sums.iter().all(|s| s == &sums[0]),
+                        "a wrong answer: accounts, branches, tellers, history = {sums:?}"
+                    );
                     seen.right.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(error) if is_storage(&error) => {

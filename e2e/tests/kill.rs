@@ -164,7 +164,13 @@ async fn watch_sums(lakebox: &Lakebox, life: Duration) -> Result<u64> {
     Ok(answers.into_inner())
 }
 
-pub(super) async fn same_rows(db: &tokio_postgres::Client, lakebox: &Lakebox, table: &str, order: &str, columns: &str) -> Result<()> {
+pub(super) async fn same_rows(
+    db: &tokio_postgres::Client,
+    lakebox: &Lakebox,
+    table: &str,
+    order: &str,
+    columns: &str,
+) -> Result<()> {
     let select = columns
         .split(", ")
         .map(|c| if c == "mtime" { "to_char(mtime, 'YYYY-MM-DD\"T\"HH24:MI:SS.US')".to_owned() } else { c.to_owned() });

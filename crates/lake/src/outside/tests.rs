@@ -7,7 +7,6 @@ use crate::{
     table::with_field_id,
 };
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
-use bytes::Bytes;
 use catalog::{Catalog, Properties};
 use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, ManifestContentType};
 use object_store::path::Path;

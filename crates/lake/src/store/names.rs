@@ -61,7 +61,12 @@ mod tests {
 
     #[test]
     fn names_of_others_say_nothing() {
-        for name in ["t/metadata/00012-4a5b8c3e-0f6e-4c0e-9c39-0123456789ab.metadata.json", "t/a.avro", "t/x.parquet", "0123456789abcdef.avro"] {
+        for name in [
+            "t/metadata/00012-4a5b8c3e-0f6e-4c0e-9c39-0123456789ab.metadata.json",
+            "t/a.avro",
+            "t/x.parquet",
+            "0123456789abcdef.avro",
+        ] {
             assert_eq!(fits(&Path::from(name), b""), None, "{name}");
         }
         assert_eq!(with_digest(&Path::from("t/other.bin"), b"x"), Path::from("t/other.bin"));

@@ -59,7 +59,8 @@ impl ProfileFiles {
     pub(super) fn of(environment: &BTreeMap<String, String>, profile: Option<&str>) -> Option<Self> {
         let set = |name: &str| environment.get(name).filter(|v| !v.is_empty());
         let home = set("home").or_else(|| set("userprofile")).map(PathBuf::from);
-        let file = |name: &str, inside: &str| set(name).map(PathBuf::from).or_else(|| Some(home.as_ref()?.join(".aws").join(inside)));
+        let file =
+            |name: &str, inside: &str| set(name).map(PathBuf::from).or_else(|| Some(home.as_ref()?.join(".aws").join(inside)));
         let profile = profile.or_else(|| set("aws_profile").map(String::as_str)).unwrap_or("default");
         Some(Self {
             credentials: file("aws_shared_credentials_file", "credentials")?,
@@ -85,7 +86,8 @@ fn profile(credentials: &str, config: &str, name: &str) -> Option<Profile> {
     let mut values = BTreeMap::new();
     let mut found = false;
     let named = |section: &str| section == name;
-    let in_config = |section: &str| section.strip_prefix("profile").map_or(section == name && name == "default", |n| n.trim() == name);
+    let in_config =
+        |section: &str| section.strip_prefix("profile").map_or(section == name && name == "default", |n| n.trim() == name);
     found |= gather(config, in_config, &mut values);
     found |= gather(credentials, named, &mut values);
     if !found {

@@ -83,8 +83,10 @@ impl Store {
     }
 
     pub(super) fn vanished(&self, path: &Path) -> Error {
-        let message = format!("writing {} failed: the object store said it was done, but the file is not there", self.location(path));
-        Error::new(Kind::Storage, message).with_hint("Check the object store, or what is in front of it; the pipeline goes on by itself.")
+        let message =
+            format!("writing {} failed: the object store said it was done, but the file is not there", self.location(path));
+        Error::new(Kind::Storage, message)
+            .with_hint("Check the object store, or what is in front of it; the pipeline goes on by itself.")
     }
 }
 

@@ -7,7 +7,6 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
-    path::Path,
     prefix::PrefixStore,
 };
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
@@ -123,12 +122,12 @@ pub(super) fn open(url: &str, options: &BTreeMap<String, String>, settings: &Rem
         }
         _ => return Err(wrong(&"lakebox has no store for this kind of URL")),
     };
-    Ok(Opened { objects: Arc::new(PrefixStore::new(objects, Path::from(path))), looked })
+    Ok(Opened { objects: Arc::new(PrefixStore::new(objects, path)), looked })
 }
 
 /// The options, the environment's where they say nothing, and our timeouts where neither does. Where the options have one of the `secrets`, those
 /// of the environment are left out: halves of two credentials make none.
-fn chosen<K: FromStr + AsRef<str> + Clone + PartialEq>(
+fn chosen<K: FromStr + PartialEq>(
     options: &BTreeMap<String, String>,
     settings: &RemoteSettings,
     client: fn(ClientConfigKey) -> K,
@@ -173,12 +172,22 @@ fn s3(url: &str, options: &BTreeMap<String, String>, settings: &RemoteSettings) 
         let profile = files.read();
         match &profile {
             None if named.is_some() => {
-                return Err(Error::new(Kind::Misconfigured, format!("the warehouse `{url}` can't be opened: there is no profile `{}` in {} or {}",
-                    files.profile, files.credentials.display(), files.config.display()))
-                    .with_hint("Correct AWS_PROFILE or `aws_profile` in `lake.options`, or leave them out."));
+                return Err(Error::new(
+                    Kind::Misconfigured,
+                    format!(
+                        "the warehouse `{url}` can't be opened: there is no profile `{}` in {} or {}",
+                        files.profile,
+                        files.credentials.display(),
+                        files.config.display()
+                    ),
+                )
+                .with_hint("Correct AWS_PROFILE or `aws_profile` in `lake.options`, or leave them out."));
             }
             Some(found) if found.indirect.is_some() && named.is_some() => {
-                let message = format!("the warehouse `{url}` can't be opened: {place} has `{}`, which lakebox can't follow", found.indirect.unwrap_or_default());
+                let message = format!(
+                    "the warehouse `{url}` can't be opened: {place} has `{}`, which lakebox can't follow",
+                    found.indirect.unwrap_or_default()
+                );
                 return Err(Error::new(Kind::Misconfigured, message).with_hint(
                     "Put keys into the environment, as `aws configure export-credentials --format env` prints them, or name a profile that has keys.",
                 ));
@@ -208,7 +217,8 @@ fn s3(url: &str, options: &BTreeMap<String, String>, settings: &RemoteSettings) 
 
 /// Whether a request failed because the last place where credentials may be, the machine's own service, is not there or has none.
 pub(super) fn is_without_credentials(error: &object_store::Error) -> bool {
-    const SERVICES: [&str; 4] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal", "metadata/identity/oauth2/token"];
+    const SERVICES: [&str; 4] =
+        ["169.254.169.254", "169.254.170.2", "metadata.google.internal", "metadata/identity/oauth2/token"];
     let text = error.to_string();
     SERVICES.iter().any(|service| text.contains(service))
 }
@@ -232,7 +242,12 @@ mod tests {
     #[test]
     fn options_come_before_the_environment_and_its_credentials_are_not_mixed_in() {
         use AmazonS3ConfigKey as Key;
-        let environment = [("aws_access_key_id", "AKENV"), ("aws_secret_access_key", "s"), ("aws_session_token", "t"), ("aws_region", "eu-west-1")];
+        let environment = [
+            ("aws_access_key_id", "AKENV"),
+            ("aws_secret_access_key", "s"),
+            ("aws_session_token", "t"),
+            ("aws_region", "eu-west-1"),
+        ];
         assert_eq!(config(&[], &environment, Key::AccessKeyId).as_deref(), Some("AKENV"));
         let own = [("aws_access_key_id", "AKOWN"), ("aws_secret_access_key", "o")];
         assert_eq!(config(&own, &environment, Key::AccessKeyId).as_deref(), Some("AKOWN"));
@@ -248,16 +263,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().display().to_string();
         std::fs::create_dir(dir.path().join(".aws")).unwrap();
-        std::fs::write(dir.path().join(".aws/credentials"), "[default]\naws_access_key_id=AK\naws_secret_access_key=hunter2\n").unwrap();
-        std::fs::write(dir.path().join(".aws/config"), "[default]\nregion=eu-north-1\n[profile corp]\nsso_session=corp\n").unwrap();
+        std::fs::write(dir.path().join(".aws/credentials"), "[default]\naws_access_key_id=AK\naws_secret_access_key=hunter2\n")
+            .unwrap();
+        std::fs::write(dir.path().join(".aws/config"), "[default]\nregion=eu-north-1\n[profile corp]\nsso_session=corp\n")
+            .unwrap();
         let open = |options: &[(&str, &str)], environment: &[(&str, &str)]| {
             let environment = [environment, &[("home", home.as_str())]].concat();
             s3("s3://bucket/wh", &map(options), &settings(&environment))
         };
-        let region = |opened: Result<(AmazonS3Builder, String), Error>| opened.unwrap().0.get_config_value(&AmazonS3ConfigKey::Region);
+        let region =
+            |opened: Result<(AmazonS3Builder, String), Error>| opened.unwrap().0.get_config_value(&AmazonS3ConfigKey::Region);
         assert_eq!(region(open(&[], &[])).as_deref(), Some("eu-north-1"));
         assert_eq!(region(open(&[("aws_region", "us-east-2")], &[])).as_deref(), Some("us-east-2"));
-        assert_eq!(region(open(&[("aws_access_key_id", "A"), ("aws_secret_access_key", "B")], &[])), None, "the profile is not looked at");
+        assert_eq!(
+            region(open(&[("aws_access_key_id", "A"), ("aws_secret_access_key", "B")], &[])),
+            None,
+            "the profile is not looked at"
+        );
         let (builder, looked) = open(&[], &[]).unwrap();
         assert!(looked.contains(".aws/credentials") && looked.contains("EC2"), "{looked}");
         assert!(!format!("{builder:?}{looked}").contains("hunter2"));

@@ -82,7 +82,13 @@ impl FileSink {
 }
 
 /// Sends the last part and joins all. What counts is whether the file is there then: the answer may be lost, or wrong.
-async fn complete(store: &Store, path: &Path, mut upload: Box<dyn MultipartUpload>, rest: Bytes, length: u64) -> Result<(), Error> {
+async fn complete(
+    store: &Store,
+    path: &Path,
+    mut upload: Box<dyn MultipartUpload>,
+    rest: Bytes,
+    length: u64,
+) -> Result<(), Error> {
     let joined = match upload.put_part(rest.into()).await {
         Ok(()) => upload.complete().await.map(|_| ()),
         Err(error) => {

@@ -15,8 +15,9 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use hashbrown::HashMap;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, coalesce_ranges, path::Path,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, coalesce_ranges, path::Path,
 };
 use parking_lot::Mutex;
 use runtime::SharedClock;
@@ -257,7 +258,7 @@ impl Verified {
             match self.try_tail(path).await {
                 Ok(Some(known)) => {
                     if let Some(cache) = &self.cache {
-                        let piece = [&known.seal.size.to_le_bytes(), known.seal.tail().as_ref()].concat();
+                        let piece = [known.seal.size.to_le_bytes().as_slice(), known.seal.tail().as_ref()].concat();
                         cache.put(vec![(self.key(path, "tail"), piece.into())]).await;
                     }
                     return Ok(known);
@@ -274,7 +275,8 @@ impl Verified {
         for _ in 0..3 {
             match Seal::find(&end, size) {
                 Found::Seal(seal) => {
-                    let whole = end.len() as u64 == size && seal.blocks(&(0..size)).all(|i| seal.fits(i, piece(&end, &seal.span(&(i..i + 1)))));
+                    let whole = end.len() as u64 == size
+                        && seal.blocks(&(0..size)).all(|i| seal.fits(i, piece(&end, &seal.span(&(i..i + 1)))));
                     let data = whole.then(|| end.slice(..usize::try_from(seal.data_end()).unwrap_or(0)));
                     return Ok(Some(Known { seal: *seal, data }));
                 }
@@ -396,7 +398,8 @@ impl Verified {
         loop {
             match self.ask(path, Some(range.clone())).await {
                 Ok((meta, bytes)) => {
-                    let range = range.as_range(meta.size).map_err(|e| Error::Generic { store: "object store", source: Box::new(e) })?;
+                    let range =
+                        range.as_range(meta.size).map_err(|e| Error::Generic { store: "object store", source: Box::new(e) })?;
                     return Ok((meta, range, bytes));
                 }
                 Err(error) => tries.failed(error).await?,
@@ -432,11 +435,13 @@ impl Pieces {
             .collect();
         match parts.as_slice() {
             [one] => one.clone(),
-            many => many.iter().fold(BytesMut::new(), |mut all, part| {
-                all.extend_from_slice(part);
-                all
-            })
-            .freeze(),
+            many => many
+                .iter()
+                .fold(BytesMut::new(), |mut all, part| {
+                    all.extend_from_slice(part);
+                    all
+                })
+                .freeze(),
         }
     }
 }

@@ -144,8 +144,8 @@ impl DataFileWriter {
 
     fn begin(&self, sink: FileSink, held: &[RecordBatch]) -> Result<ArrowWriter<Sealing>, Error> {
         let options = ArrowWriterOptions::new().with_properties(properties(&self.schema, held)).with_skip_arrow_metadata(true);
-        let mut writer =
-            ArrowWriter::try_new_with_options(Sealing::new(sink), Arc::clone(&self.schema), options).map_err(|e| self.failed(e))?;
+        let mut writer = ArrowWriter::try_new_with_options(Sealing::new(sink), Arc::clone(&self.schema), options)
+            .map_err(|e| self.failed(e))?;
         for batch in held {
             writer.write(batch).map_err(|e| self.failed(e))?;
         }

@@ -88,7 +88,9 @@ pub fn object_store_environment() -> std::collections::BTreeMap<String, String> 
     const NAMES: [&str; 4] = ["HOME", "USERPROFILE", "IDENTITY_ENDPOINT", "MSI_ENDPOINT"];
     let wanted = |name: &str| PREFIXES.iter().any(|p| name.starts_with(p)) || NAMES.contains(&name);
     let all = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    all.filter(|(name, value)| wanted(name) && !value.is_empty()).map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+    all.filter(|(name, value)| wanted(name) && !value.is_empty())
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect()
 }
 
 /// Where programs keep what a user would miss, such as a history of commands; `None` where there is no home.

@@ -47,7 +47,10 @@ pub(super) fn check(
         report.push(problem.hint("Give it at least 16MiB."));
     }
     if dir.is_empty() {
-        report.push(Problem::error(place(&["lake", "cache", "dir"]), "lake.cache.dir is empty").hint("Name a folder, for example ./cache."));
+        report.push(
+            Problem::error(place(&["lake", "cache", "dir"]), "lake.cache.dir is empty")
+                .hint("Name a folder, for example ./cache."),
+        );
     }
     if !is_remote {
         let problem = Problem::warning(place(&["lake", "cache"]), "lake.cache is of no use: the warehouse is on a local disk");

@@ -196,7 +196,8 @@ impl Admission {
             "the query waited {} s for a place to run; {running} queries run and {waiting} wait",
             self.limits.wait_max.as_secs_f64()
         );
-        Error::new(Kind::Busy, message).with_hint("Try again later, look at `system.queries`, or raise `server.queries_max` or `server.queue_wait`.")
+        Error::new(Kind::Busy, message)
+            .with_hint("Try again later, look at `system.queries`, or raise `server.queries_max` or `server.queue_wait`.")
     }
 
     /// How many of its weight are in front of a query that waits, itself included; none once it runs.
@@ -325,7 +326,10 @@ mod tests {
         let admission = admission(1, Duration::from_millis(20));
         let _place = at_once(&mut enter(&admission, Weight::Heavy, "a")).await.unwrap();
         let error = enter(&admission, Weight::Light, "a").await.unwrap_err();
-        assert_eq!((error.kind, error.message.as_str()), (Kind::Busy, "the query waited 0.02 s for a place to run; 1 queries run and 1 wait"));
+        assert_eq!(
+            (error.kind, error.message.as_str()),
+            (Kind::Busy, "the query waited 0.02 s for a place to run; 1 queries run and 1 wait")
+        );
     }
 
     proptest! {
