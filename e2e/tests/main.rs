@@ -1,6 +1,7 @@
 //! The real binary against real servers. `make e2e` runs them; they need what `make setup` installs.
 
 mod access;
+mod admission;
 mod bad_input;
 mod clients;
 mod dbt;

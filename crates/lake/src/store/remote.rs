@@ -7,7 +7,6 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
-    path::Path,
     prefix::PrefixStore,
 };
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
@@ -123,12 +122,12 @@ pub(super) fn open(url: &str, options: &BTreeMap<String, String>, settings: &Rem
         }
         _ => return Err(wrong(&"lakebox has no store for this kind of URL")),
     };
-    Ok(Opened { objects: Arc::new(PrefixStore::new(objects, Path::from(path))), looked })
+    Ok(Opened { objects: Arc::new(PrefixStore::new(objects, path)), looked })
 }
 
 /// The options, the environment's where they say nothing, and our timeouts where neither does. Where the options have one of the `secrets`, those
 /// of the environment are left out: halves of two credentials make none.
-fn chosen<K: FromStr + AsRef<str> + Clone + PartialEq>(
+fn chosen<K: FromStr + PartialEq>(
     options: &BTreeMap<String, String>,
     settings: &RemoteSettings,
     client: fn(ClientConfigKey) -> K,

@@ -262,7 +262,7 @@ mod tests {
             file.write_all(piece).unwrap();
         }
         let value = file.begin_tail().value.unwrap();
-        let footer = [b"keys ", KEY.as_bytes(), b" ", value.as_bytes(), b" end"].concat();
+        let footer = format!("keys {KEY} {value} end").into_bytes();
         file.write_all(tail).unwrap();
         file.write_all(&footer).unwrap();
         file.write_all(&u32::try_from(footer.len()).unwrap().to_le_bytes()).unwrap();

@@ -258,7 +258,7 @@ impl Verified {
             match self.try_tail(path).await {
                 Ok(Some(known)) => {
                     if let Some(cache) = &self.cache {
-                        let piece = [&known.seal.size.to_le_bytes(), known.seal.tail().as_ref()].concat();
+                        let piece = [known.seal.size.to_le_bytes().as_slice(), known.seal.tail().as_ref()].concat();
                         cache.put(vec![(self.key(path, "tail"), piece.into())]).await;
                     }
                     return Ok(known);

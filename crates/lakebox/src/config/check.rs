@@ -199,12 +199,11 @@ impl Check<'_> {
                 "Give it a number from 0 up.",
             );
         }
-        if server.query_timeout.is_zero() {
-            self.wrong(
-                self.place(&["server", "query_timeout"]),
-                "server.query_timeout leaves queries no time",
-                "Give them at least 1s.",
-            );
+        for (key, time) in [("query_timeout", server.query_timeout), ("queue_wait", server.queue_wait)] {
+            if time.is_zero() {
+                let message = format!("server.{key} leaves queries no time");
+                self.wrong(self.place(&["server", key]), message, "Give them at least 1s.");
+            }
         }
         server
     }

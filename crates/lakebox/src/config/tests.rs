@@ -86,7 +86,7 @@ models: 7
 "#;
     insta::assert_snapshot!(told(text), @r#"
     lakebox.yaml:1:7: error: lake must be a map of settings, but it is a list
-      hint: Its keys are: warehouse, catalog, options, memory, commit.
+      hint: Its keys are: warehouse, catalog, options, store, cache, memory, commit.
     lakebox.yaml:2:24: error: server.queries_max must be a whole number, but it is `many`
       hint: Write digits alone, without quotes, units or separators.
     lakebox.yaml:2:45: error: server.query_timeout must be a text, but it is a list
@@ -375,6 +375,30 @@ transforms:
     lakebox.yaml:8:83: error: transforms.m.on_error can't be `ignore`
       hint: Known are: dead_letter, skip, pass, stop.
     "#);
+}
+
+#[test]
+fn a_cache_belongs_to_a_bucket_and_stores_are_not_waited_for_without_end() {
+    let text = r#"
+lake: { warehouse: s3://b/wh, store: { request_timeout: 1ms, retry_for: 1h }, cache: { dir: ./cache, max_bytes: 1MiB } }
+server: { queue_wait: 0s }
+"#;
+    insta::assert_snapshot!(told(text), @r#"
+    lakebox.yaml:1:57: error: lake.store.request_timeout is out of bounds
+      hint: It may be 100ms to 10m.
+    lakebox.yaml:1:73: error: lake.store.retry_for is out of bounds
+      hint: It may be 100ms to 10m.
+    lakebox.yaml:1:112: error: lake.cache.max_bytes is too small to be of use
+      hint: Give it at least 16MiB.
+    lakebox.yaml:2:23: error: server.queue_wait leaves queries no time
+      hint: Give them at least 1s.
+    "#);
+    let config = |text: &str| parse("lakebox.yaml", text, Path::new("/etc/lake"), &|_| None).unwrap().config.lake.store;
+    let given = config("lake: { warehouse: s3://b/wh, store: { request_timeout: 7s }, cache: { dir: ./cache } }");
+    assert_eq!(given.request_timeout, std::time::Duration::from_secs(7));
+    let cache = given.cache.unwrap();
+    assert_eq!((cache.dir.as_path(), cache.bytes_max), (Path::new("/etc/lake/cache"), 10 << 30));
+    assert_eq!(config("lake: { warehouse: ./lake, cache: { dir: ./cache } }").cache, None, "a disk needs none");
 }
 
 #[test]
