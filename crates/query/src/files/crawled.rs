@@ -144,12 +144,14 @@ impl CrawledTable {
                     let files = files_below(routes, &self.root, &spec.shown).await?;
                     let files: Vec<ObjectMeta> = files.into_iter().filter(|f| format_of(f) == Some(*format)).collect();
                     let spec = look::listed(of_table(files, &self.root), &self.root, spec, &places)?;
-                    Ok(Arc::new(FilesTable::new(spec)))
+                    Ok(Arc::new(FilesTable::new(spec)) as Arc<dyn TableProvider>)
                 }
-                What::Delta { shown } => Ok(Arc::new(FilesTable::new(delta::table(routes, &self.root, shown, env).await?))),
+                What::Delta { shown } => {
+                    Ok(Arc::new(FilesTable::new(delta::table(routes, &self.root, shown, env).await?)) as Arc<dyn TableProvider>)
+                }
                 What::Iceberg { shown } => {
                     let view = iceberg(routes, &places, &self.root, shown).await?;
-                    Ok(Arc::new(LakeTableProvider::new(view, store_url()?)))
+                    Ok(Arc::new(LakeTableProvider::new(view, store_url()?)) as Arc<dyn TableProvider>)
                 }
             }
         }
