@@ -50,9 +50,11 @@ const PAGES = () => [
   ['pipelines', '/pipelines', pipeline.name, 'Streaming'],
   ['pipeline', `/pipelines/${pipeline.name}`, pipeline.tables[0].source_table, transform.name],
   ['transforms', `/transforms?open=${transform.name}`, transform.name, transform.path],
+  ['crawlers', '/crawlers', 'No crawlers yet', 'crawlers:'],
   ['models', '/models', model.name, 'Ok'],
   ['model', `/models/${model.name}`, model.upstream[0], 'commit'],
   ['sql', '/sql', 'Write a query and run it'],
+  ['sql-files', '/sql?panel=files', 'Upload a file'],
   ['about', '/about', 'This is the demo', 'psql -h'],
 ];
 
@@ -176,6 +178,23 @@ describe('SQL', () => {
     await page.reload();
     await page.locator('.cm-content').waitFor();
     assert.match(await page.locator('.cm-content').innerText(), /form silver/);
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  it('keeps a file that is chosen, shows it as a table, and deletes it once its name is typed', async () => {
+    const { context, page, problems } = await open(browser);
+    await go(page, '/sql?panel=files');
+    const name = `walk_${Date.now()}.csv`;
+    await page.locator('input[type=file]').first().setInputFiles({ name, mimeType: 'text/csv', buffer: Buffer.from('id;amount\n1;1.10\n2;2.20\n') });
+    await page.locator('.sql-side').getByText(name).waitFor();
+    await eventually('the rows of the file', async () => (await page.locator('.sql-result').innerText()).includes('2.20'));
+    await shot(page, 'sql-upload');
+    await page.locator('.sql-side .thing-row', { hasText: name }).hover();
+    await page.getByRole('button', { name: `Delete ${name}` }).click();
+    await page.getByRole('textbox', { name: /Type/ }).fill(name);
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await page.locator('.sql-side').getByText(name).waitFor({ state: 'detached' });
     assert.deepEqual(problems, []);
     await context.close();
   });

@@ -157,6 +157,25 @@ export class World {
     return Array.from({ length: count }, (_, at) => ({ path: `file:///var/lib/lakebox/lake/${layer}/${name}/data/${String(at).padStart(5, '0')}-${randomUUID()}.parquet`, content: at % 6 === 5 ? 'position deletes' : 'data', rows: 500_000 - at * 1_711, deleted_rows: at * 212, bytes: 64_000_000 / (at + 1), sequence: 1_482 - at }));
   }
 
+  crawlers() {
+    const columns = [{ name: 'id', type: 'bigint' }, { name: 'amount', type: 'numeric(38,2)' }, { name: 'day', type: 'date' }];
+    const table = (name, format, more = {}) => ({ name, path: `/data/landing/${name}`, format, columns, partitions: ['day'], files: 31, bytes: 48e6, rows: null, error: null, hint: null, ...more });
+    return [{
+      name: 'landing', url: '/data/landing', format: null, every_ms: 600_000, state: 'failing', crawling_since_us: null, crawled_us: us() - 90e6, elapsed_ms: 412, error: null, hint: null,
+      tables: [
+        table('orders', 'csv'),
+        table('ledger', 'delta', { rows: 1_204_332 }),
+        table('rates', 'csv', { columns: [], partitions: [], files: 1, bytes: 512, error: '/data/landing/rates/rates.csv: line 7: a quote is opened and never closed', hint: 'Close it, or double quotes that are part of a text.' }),
+      ],
+      drift: [
+        { seen_us: us() - 90e6, crawler: 'landing', table: 'orders', kind: 'type_changed', column: 'amount', was: 'bigint', becomes: 'numeric(38,2)', file: '/data/landing/orders/day=2026-01-31/part-0.csv' },
+        { seen_us: us() - 4_000e6, crawler: 'landing', table: 'orders', kind: 'column_added', column: 'note', was: null, becomes: 'text', file: '/data/landing/orders/day=2026-01-30/part-0.csv' },
+      ],
+    }];
+  }
+  uploads() {
+    return [{ name: 'orders.csv', path: 'uploads/orders.csv', bytes: 48_210, modified_us: us() - 600e6 }];
+  }
   transforms() {
     if (this.names.length === 0) return [];
     const failing = this.mode === 'failing';
