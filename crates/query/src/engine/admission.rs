@@ -5,10 +5,9 @@
 //! comes first, then who came first. The wait has an end, and says so.
 
 use crate::{Error, Kind};
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use runtime::SharedClock;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// Of so many places one is left to light queries.
