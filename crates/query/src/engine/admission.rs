@@ -7,8 +7,7 @@
 use crate::{Error, Kind};
 use parking_lot::Mutex;
 use runtime::SharedClock;
-use std::collections::HashMap;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// Of so many places one is left to light queries.
