@@ -4,7 +4,7 @@ use crate::{Error, error::quoted};
 use arrow::{
     array::{
         ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, LargeStringBuilder,
-        Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+        StringViewBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
     },
     datatypes::{DataType, TimeUnit},
 };
@@ -361,6 +361,7 @@ pub fn column<'a>(data_type: &DataType, texts: impl Iterator<Item = Option<&'a s
             let builder = TimestampMicrosecondBuilder::new().with_data_type(data_type.clone());
             filled!(builder, |t: &str| instant(t, zone.is_some()))
         }
+        DataType::Utf8View => filled!(StringViewBuilder::new(), Some),
         DataType::Utf8 | DataType::LargeUtf8 => filled!(LargeStringBuilder::new(), Some),
         other => Err(Unreadable { index: 0, error: Error::new(format!("texts can't be read as {other}")) }),
     }

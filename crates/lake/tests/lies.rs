@@ -221,7 +221,7 @@ async fn any_range_of_a_data_file_is_right_or_an_error() {
     let objects: Arc<dyn ObjectStore> = Arc::clone(&lying) as Arc<dyn ObjectStore>;
     let dir = tempfile::tempdir().unwrap();
     let lake = Lake::over(Store::over(objects), catalog(&dir).await, runtime::SystemClock::shared()).await.unwrap();
-    let file = file(&lake, (0..60_000).collect()).await.unwrap();
+    let file = file(&lake, (0..150_000).collect()).await.unwrap();
     let whole = lying.inner.get(&file.path).await.unwrap().bytes().await.unwrap();
     assert!(whole.len() > 600 << 10, "{} bytes are more than two blocks", whole.len());
     let size = whole.len() as u64;

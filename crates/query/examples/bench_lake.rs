@@ -40,8 +40,8 @@ fn main() -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     match arguments.as_slice() {
-        ["commits", project, table, rows, commits] => {
-            runtime.block_on(commits(project, table.parse()?, rows.parse()?, commits.parse()?))
+        ["commits", project, table, rows, times] => {
+            runtime.block_on(commits(project, table.parse()?, rows.parse()?, times.parse()?))
         }
         ["tables", project, count] => runtime.block_on(tables(project, count.parse()?)),
         ["lookup", url, table, keys, connections, seconds] => {

@@ -27,7 +27,7 @@ async fn errors_say_what_where_and_what_to_do() {
         ("SELECT * INTO gold.x FROM silver.shop_orders", Kind::Unsupported),
         ("COPY (SELECT 1) TO '/tmp/x.csv'", Kind::Unsupported),
         ("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", Kind::Unsupported),
-        ("SELECT * FROM '/etc/passwd'", Kind::UnknownTable),
+        ("SELECT * FROM '/etc/passwd'", Kind::Invalid),
     ];
     let mut seen = String::new();
     for (sql, kind) in cases {

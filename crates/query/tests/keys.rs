@@ -233,7 +233,7 @@ async fn a_lookup_is_what_a_scan_would_find_whatever_happens_meanwhile() {
     for seed in [3, 11] {
         let mut world = world(seed).await;
         let mut held: Option<(Arc<LakeView>, BTreeMap<i64, Row>)> = None;
-        for step in 0..120 {
+        for step in 0..36 {
             world.send().await;
             if step % 3 == 0 {
                 // In the middle of a transaction the index knows more than the view.

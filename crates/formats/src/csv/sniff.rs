@@ -104,7 +104,9 @@ pub fn sniff(bytes: &[u8], whole: bool, asked: &Asked) -> Result<Sniffed, Error>
             }
         }
     }
-    let Some((_, dialect, _)) = best else {
+    // A file that a delimiter would have taken apart, if its quotes were whole, has no single odd column.
+    let apart = best.filter(|((several, ..), ..)| *several || refused.is_none());
+    let Some((_, dialect, _)) = apart else {
         return Err(refused.unwrap_or_else(|| Error::new("the file can't be taken apart as CSV")));
     };
     let rows = split(bytes, whole, dialect, asked.skip + 1, usize::MAX)?;
@@ -183,7 +185,8 @@ fn describe(rows: &Rows, dialect: Dialect, asked: &Asked) -> Result<Sniffed, Err
     for row in (first + 1..rows.len()).filter(|row| width == 1 || !rows.is_blank(*row)) {
         for (column, guess) in guesses.iter_mut().enumerate() {
             let Some((text, quoted)) = texts.get(row, column) else { continue };
-            if *guess != Guess::Text && !asked.is_null(text, quoted) {
+            // An empty text says nothing: in a column of another type it is NULL.
+            if *guess != Guess::Text && !text.is_empty() && !asked.is_null(text, quoted) {
                 *guess = guess.join(Guess::of(text, Look::Everything));
             }
         }
@@ -192,7 +195,7 @@ fn describe(rows: &Rows, dialect: Dialect, asked: &Asked) -> Result<Sniffed, Err
     let header = asked.header.unwrap_or_else(|| is_header(&cells, &guesses));
     if !header {
         for (guess, (text, quoted)) in guesses.iter_mut().zip(&cells) {
-            if !asked.is_null(text, *quoted) {
+            if !text.is_empty() && !asked.is_null(text, *quoted) {
                 *guess = guess.join(Guess::of(text, Look::Everything));
             }
         }

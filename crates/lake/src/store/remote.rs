@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(config(&own, &environment, Key::Token), None);
         assert_eq!(config(&own, &environment, Key::Region).as_deref(), Some("eu-west-1"));
         let timeout = |options: &[(&str, &str)]| config(options, &[], Key::Client(ClientConfigKey::Timeout));
-        assert_eq!(timeout(&[]).as_deref(), Some("30s"));
+        assert_eq!(timeout(&[]).as_deref(), Some("30000ms"));
         assert_eq!(timeout(&[("timeout", "7s")]).as_deref(), Some("7s"));
     }
 

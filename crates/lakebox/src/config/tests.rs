@@ -388,7 +388,7 @@ server: { queue_wait: 0s }
       hint: It may be 100ms to 10m.
     lakebox.yaml:1:73: error: lake.store.retry_for is out of bounds
       hint: It may be 100ms to 10m.
-    lakebox.yaml:1:112: error: lake.cache.max_bytes is too small to be of use
+    lakebox.yaml:1:113: error: lake.cache.max_bytes is too small to be of use
       hint: Give it at least 16MiB.
     lakebox.yaml:2:23: error: server.queue_wait leaves queries no time
       hint: Give them at least 1s.

@@ -148,17 +148,24 @@ type Use = (AccessKind, AccessSum);
 /// What to do to a table, the most saving first: one order at most, and bloom filters on columns that it does not serve.
 pub(super) fn advise(facts: &Facts, uses: &[Use], worth: Worth) -> Vec<Advice> {
     let mut all = Vec::new();
-    let order = if facts.order_is_free { best_order(facts, uses, worth) } else { None };
-    let served: Vec<String> = order.as_ref().map(Advice::columns).unwrap_or_default();
-    all.extend(order);
     if facts.files_are_free {
         for column in columns(uses, |c, kind| kind == FilterKind::Equality && facts.bloomable.iter().any(|b| b == c)) {
             let laid_out = facts.layout.iter().flat_map(Clustering::columns).any(|c| c == column);
-            if served.contains(&column) || laid_out || facts.files.bloom.contains(&column) {
+            if laid_out || facts.files.bloom.contains(&column) {
                 continue;
             }
             let estimate = |u: &Use| bloom_bytes(facts, u, &column).map(|bytes| bytes.min(now_bytes(facts, u)));
             all.extend(weigh(facts, uses, Proposal::Bloom(column.clone()), estimate, worth));
+        }
+    }
+    let order = if facts.order_is_free { best_order(facts, uses, worth) } else { None };
+    if let Some(order) = order {
+        let served = order.columns();
+        let instead = |bloom: &Advice| bloom.columns().iter().all(|c| served.contains(c));
+        // A filter that spares as much leaves the rows where they are.
+        if !all.iter().any(|bloom| instead(bloom) && bloom.saved_bytes() >= order.saved_bytes()) {
+            all.retain(|bloom| !instead(bloom));
+            all.push(order);
         }
     }
     all.sort_by_key(|a| std::cmp::Reverse(a.saved_bytes()));

@@ -160,17 +160,19 @@ impl Queries {
     }
 
     fn record(&self, entry: &Entry, state: Option<QueryState>, error: Option<String>) -> QueryRecord {
-        let waiting = entry.waiting.load(Ordering::Relaxed);
+        // Until it is planned nobody knows whether it has to wait.
+        let position = self.admission.position(entry.queued.load(Ordering::Relaxed));
+        let waits = position.is_some() && entry.waiting.load(Ordering::Relaxed);
         QueryRecord {
             id: entry.id.clone(),
             sql: entry.sql.clone(),
-            state: state.unwrap_or(if waiting { QueryState::Waiting } else { QueryState::Running }),
+            state: state.unwrap_or(if waits { QueryState::Waiting } else { QueryState::Running }),
             client: entry.client.clone(),
             started_us: entry.started_us,
             elapsed: self.clock.monotonic().saturating_sub(entry.began),
             rows: entry.counters.rows(),
             bytes_scanned: entry.counters.bytes_scanned(),
-            queue_position: self.admission.position(entry.queued.load(Ordering::Relaxed)).filter(|_| state.is_none()),
+            queue_position: position.filter(|_| state.is_none()),
             error,
         }
     }
