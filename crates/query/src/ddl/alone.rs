@@ -6,6 +6,7 @@ use crate::{
     engine::{parse, plain_scalars},
 };
 use datafusion::{common::ScalarValue, sql::parser::Statement};
+use futures::FutureExt;
 use lake::{Lake, ObjectTransaction};
 use model::Layer;
 use std::{sync::Arc, time::Duration};
@@ -51,10 +52,10 @@ pub(crate) async fn alone(run: Alone<'_>, ddl: &Ddl) -> Result<Done, Error> {
         };
         if let (None, Ddl::Rows(change)) = (&turn, ddl) {
             let (table, _) = executor.table(&change.name)?;
-            turn = Some(run.lake.tables().turn(&table).await);
+            turn = Some(run.lake.tables().turn(&table).boxed().await);
         }
-        let result = match Box::pin(executor.run(ddl.clone())).await {
-            Ok(done) => commit(run.lake, transaction).await.map(|()| done),
+        let result = match executor.run(ddl.clone()).boxed().await {
+            Ok(done) => commit(run.lake, transaction).boxed().await.map(|()| done),
             Err(error) => Err(error),
         };
         match result {
@@ -93,7 +94,7 @@ impl Engine {
             id: request.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             values: plain_scalars(&request.params)?,
         };
-        let done = Box::pin(alone(run, &ddl)).await?;
+        let done = alone(run, &ddl).boxed().await?;
         Ok(Some(Changed { command: done.tag.trim_end_matches(" 0"), rows: done.rows }))
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{Error, Kind, engine::parse};
 use arrow::datatypes::Field;
 use datafusion::sql::{parser::Statement, sqlparser::ast::Statement as Sql};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lake::ColumnChange;
 use model::LakeTable;
 
@@ -19,7 +19,7 @@ impl Executor<'_> {
         }
         let (table, _) = self.table(name)?;
         // From here on nobody can change it unseen, so that what is found out about its rows stays true.
-        self.transaction.touch(self.lake, &table).await.map_err(lake_error)?;
+        self.transaction.touch(self.lake, &table).boxed().await.map_err(lake_error)?;
         let (_, schema) = self.table(name)?;
         let mut names: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
         let mut changes = Vec::with_capacity(steps.len());
@@ -34,7 +34,7 @@ impl Executor<'_> {
                     if *if_not_exists && known(&column.name) {
                         continue;
                     }
-                    let data_type = self.engine.sql_type(&column.data_type).await?;
+                    let data_type = self.engine.sql_type(&column.data_type).boxed().await?;
                     names.push(column.name.clone());
                     changes.push(ColumnChange::Add(Field::new(&column.name, data_type, !column.required)));
                 }
@@ -54,12 +54,12 @@ impl Executor<'_> {
                 }
                 ColumnStep::Retype { name, data_type } => {
                     checked(name)?;
-                    changes.push(ColumnChange::Retype(name.clone(), self.engine.sql_type(data_type).await?));
+                    changes.push(ColumnChange::Retype(name.clone(), self.engine.sql_type(data_type).boxed().await?));
                 }
                 ColumnStep::Require { name, required } => {
                     checked(name)?;
                     if *required {
-                        self.check_filled(&table, name).await?;
+                        self.check_filled(&table, name).boxed().await?;
                     }
                     changes.push(ColumnChange::Require(name.clone(), *required));
                 }
@@ -68,7 +68,7 @@ impl Executor<'_> {
         if changes.is_empty() {
             return Ok(false);
         }
-        self.transaction.alter(self.lake, &table, &changes).await.map_err(lake_error)?;
+        self.transaction.alter(self.lake, &table, &changes).boxed().await.map_err(lake_error)?;
         Ok(true)
     }
 
@@ -81,14 +81,14 @@ impl Executor<'_> {
     ) -> Result<(), Error> {
         let (table, schema) = self.table(name)?;
         match column {
-            None => self.transaction.describe(self.lake, &table, comment).await.map_err(lake_error),
+            None => self.transaction.describe(self.lake, &table, comment).boxed().await.map_err(lake_error),
             Some(column) => {
                 if schema.column_with_name(&column).is_none() {
                     let path = ObjectPath { schema: name.schema.clone(), name: format!("{}.{column}", name.name) };
                     return Err(Error { kind: Kind::UnknownColumn, ..missing("column", &path) });
                 }
                 let change = ColumnChange::Describe(column, comment);
-                self.transaction.alter(self.lake, &table, &[change]).await.map_err(lake_error)
+                self.transaction.alter(self.lake, &table, &[change]).boxed().await.map_err(lake_error)
             }
         }
     }
@@ -99,7 +99,7 @@ impl Executor<'_> {
         let sql = format!("SELECT 1 FROM \"{}\".\"{}\" WHERE \"{column_quoted}\" IS NULL LIMIT 1", table.layer, table.name);
         let Statement::Statement(statement) = parse(&sql)? else { return Ok(()) };
         let Sql::Query(query) = *statement else { return Ok(()) };
-        let mut running = self.start(*query).await?;
+        let mut running = self.start(*query).boxed().await?;
         while let Some(batch) = running.stream.next().await {
             if batch?.num_rows() > 0 {
                 return Err(Error::new(

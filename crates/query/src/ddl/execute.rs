@@ -17,6 +17,7 @@ use datafusion::{
         sqlparser::ast::{Query, SetExpr, Statement as Sql},
     },
 };
+use futures::FutureExt;
 use lake::{Lake, LakeView, ObjectTransaction, ReplaceOptions, RowDelta, SQL_WRITER, SqlView};
 use model::{LakeTable, Layer};
 use parking_lot::Mutex;
@@ -99,7 +100,7 @@ pub(crate) fn lake_error(error: lake::Error) -> Error {
 
 /// Makes what a transaction changed durable and visible.
 pub(crate) async fn commit(lake: &Lake, transaction: ObjectTransaction) -> Result<(), Error> {
-    transaction.commit(lake).await.map_err(lake_error)
+    transaction.commit(lake).boxed().await.map_err(lake_error)
 }
 
 impl Executor<'_> {
@@ -132,18 +133,18 @@ impl Executor<'_> {
                 Ok(if dropped { done(None) } else { skipped })
             }
             Ddl::CreateView { name, columns, query, or_replace } => {
-                Box::pin(self.create_view(&name, columns, *query, or_replace)).await.map(|()| done(None))
+                self.create_view(&name, columns, *query, or_replace).boxed().await.map(|()| done(None))
             }
             Ddl::CreateTable { name, columns, key, if_not_exists } => {
                 let table = self.target(&name)?;
                 if self.find(&table).is_some() {
                     return if if_not_exists { Ok(skipped) } else { Err(exists("relation", &table.to_string())) };
                 }
-                let schema = self.columns(columns).await?;
+                let schema = self.columns(columns).boxed().await?;
                 if let Some(unknown) = key.iter().find(|k| schema.column_with_name(k).is_none()) {
                     return Err(Error::new(Kind::UnknownColumn, format!("the key names `{unknown}`, which is no column")));
                 }
-                self.put(table, schema, key, Box::pin(futures::stream::empty())).await?;
+                self.put(table, schema, key, Box::pin(futures::stream::empty())).boxed().await?;
                 Ok(done(None))
             }
             Ddl::CreateTableAs { name, query, or_replace, if_not_exists } => {
@@ -154,12 +155,12 @@ impl Executor<'_> {
                     Some(_) => return Err(exists("relation", &table.to_string())),
                     None => {}
                 }
-                let running = self.start(*query).await?;
+                let running = self.start(*query).boxed().await?;
                 let schema = optional(&running.schema);
                 unique(&schema)?;
                 let all = (0..schema.fields().len()).map(Some).collect();
                 let rows = into_table(running.stream, Arc::clone(&schema), all);
-                self.put(table, schema, Vec::new(), rows).await.map(|rows| done(Some(rows)))
+                self.put(table, schema, Vec::new(), rows).boxed().await.map(|rows| done(Some(rows)))
             }
             Ddl::Drop { views, names, if_exists, cascade } => {
                 let mut dropped = false;
@@ -186,42 +187,42 @@ impl Executor<'_> {
                     let view = self.view();
                     let Some(known) = view.tables.get(&table) else { return Err(missing("table", &name)) };
                     let (schema, key) = (crate::sql_types::plain_schema(&known.schema), known.key.clone());
-                    self.put(table, schema, key, Box::pin(futures::stream::empty())).await?;
+                    self.put(table, schema, key, Box::pin(futures::stream::empty())).boxed().await?;
                 }
                 Ok(done(None))
             }
             Ddl::Insert { name, columns, query } => {
                 let (table, schema) = self.table(&name)?;
                 let query = if self.values.is_empty() { *query } else { typed_values(&schema, &columns, &query)? };
-                let running = self.start(query).await?;
+                let running = self.start(query).boxed().await?;
                 let places = places(&schema, &columns, running.schema.fields().len())?;
                 let rows = into_table(running.stream, schema, places);
-                let rows = self.transaction.append(self.lake, &table, rows).await.map_err(lake_error)?;
+                let rows = self.transaction.append(self.lake, &table, rows).boxed().await.map_err(lake_error)?;
                 Ok(done(Some(rows)))
             }
             Ddl::Alter { name, if_exists, steps } => {
-                let did = Box::pin(self.alter(&name, if_exists, &steps)).await?;
+                let did = self.alter(&name, if_exists, &steps).boxed().await?;
                 Ok(if did { done(None) } else { skipped })
             }
-            Ddl::Comment { name, column, comment } => self.comment(&name, column, comment).await.map(|()| done(None)),
-            Ddl::Rows(change) => Box::pin(self.change_rows(&change)).await.map(|rows| done(Some(rows))),
+            Ddl::Comment { name, column, comment } => self.comment(&name, column, comment).boxed().await.map(|()| done(None)),
+            Ddl::Rows(change) => self.change_rows(&change).boxed().await.map(|rows| done(Some(rows))),
         }
     }
 
     /// Deletes, updates and adds rows of a table as a statement says. Yields how many.
     async fn change_rows(&mut self, change: &RowChange) -> Result<u64, Error> {
         let (table, _) = self.table(&change.name)?;
-        let state = self.transaction.touch(self.lake, &table).await.map_err(lake_error)?;
+        let state = self.transaction.touch(self.lake, &table).boxed().await.map_err(lake_error)?;
         let columns = crate::sql_types::plain_schema(state.schema());
         let selection = select(change, &table, &columns, &state.spec().key)?;
-        let running = self.start(selection.query).await?;
+        let running = self.start(selection.query).boxed().await?;
         let files = Arc::clone(state.files());
         let sorter = Arc::new(Mutex::new(Sorter::new(columns, selection.effects, change.once, files.len())));
         let rows = Sorter::incoming(&sorter, running.stream);
-        let append = self.transaction.write(self.lake, &table, rows).await.map_err(lake_error)?;
+        let append = self.transaction.write(self.lake, &table, rows).boxed().await.map_err(lake_error)?;
         let (deletes, changed) = sorter.lock().end(&files);
         let delta = RowDelta { deletes, append, exclusive: change.once };
-        self.transaction.change_rows(self.lake, &table, delta).await.map_err(lake_error)?;
+        self.transaction.change_rows(self.lake, &table, delta).boxed().await.map_err(lake_error)?;
         Ok(changed)
     }
 
@@ -299,7 +300,7 @@ impl Executor<'_> {
     ) -> Result<u64, Error> {
         let options =
             ReplaceOptions { schema, key, sort_order: Vec::new(), summary: BTreeMap::new(), writer: Some(SQL_WRITER.to_owned()) };
-        self.transaction.put_table(self.lake, table, rows, options).await.map_err(lake_error)
+        self.transaction.put_table(self.lake, table, rows, options).boxed().await.map_err(lake_error)
     }
 
     /// Runs a query of the statement on what the transaction sees.
@@ -314,7 +315,7 @@ impl Executor<'_> {
             }
             Ok(Prepared { plan: with_params(prepared.plan, values)?, ..prepared })
         });
-        self.engine.start(request, planning).await
+        self.engine.start(request, planning).boxed().await
     }
 
     async fn create_view(

@@ -33,7 +33,7 @@ use arrow_flight::{
 use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use datafusion::{common::ScalarValue, sql::parser::Statement};
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use model::Layer;
 use prost::Message;
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -193,7 +193,7 @@ impl Service {
             id: uuid::Uuid::new_v4().to_string(),
             values: Vec::new(),
         };
-        let done = Box::pin(ddl::alone(run, &ddl)).await?;
+        let done = ddl::alone(run, &ddl).boxed().await?;
         Ok(done.rows.and_then(|n| i64::try_from(n).ok()).unwrap_or(0))
     }
 }

@@ -28,7 +28,7 @@ use datafusion_postgres::pgwire::{
     error::{PgWireError, PgWireResult},
     messages::{PgWireBackendMessage, response::TransactionStatus},
 };
-use futures::Sink;
+use futures::{FutureExt, Sink};
 use std::{fmt::Debug, sync::Arc};
 
 impl Handler {
@@ -67,12 +67,12 @@ impl Handler {
         let timeout = session::statement_timeout(client.metadata());
         let done = if client.transaction_status() == TransactionStatus::Transaction {
             let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id, values };
-            let done = Box::pin(executor.run(ddl.clone())).await.map_err(failed)?;
+            let done = executor.run(ddl.clone()).boxed().await.map_err(failed)?;
             Transaction::of(client).set(changes);
             done
         } else {
             let run = Alone { engine, lake, path, sql, timeout, id, values };
-            Box::pin(ddl::alone(run, ddl)).await.map_err(failed)?
+            ddl::alone(run, ddl).boxed().await.map_err(failed)?
         };
         let tag = match (done.rows, done.skipped) {
             // Where IF NOT EXISTS found the table, PostgreSQL says this instead of a count.
@@ -88,7 +88,7 @@ impl Handler {
         let changes = Transaction::of(client).end();
         if client.transaction_status() != TransactionStatus::Error && !changes.is_empty() {
             let lake = self.0.engine().lake().map_err(|e| to_wire(&e, ""))?;
-            if let Err(error) = ddl::commit(lake, changes).await {
+            if let Err(error) = ddl::commit(lake, changes).boxed().await {
                 // The transaction is over all the same.
                 client.set_transaction_status(TransactionStatus::Idle);
                 return Err(to_wire(&error, ""));
@@ -135,7 +135,7 @@ impl Handler {
         let query = select(change, &table, &schema, &key)?.query;
         let plain = Statement::Statement(Box::new(Sql::Query(Box::new(query))));
         let rows = Query { sql: String::new(), plain: Some(plain), translated: None, catalog: false, lists: Vec::new() };
-        Box::pin(shape(engine, Arc::new(rows), types.to_vec(), scope)).await
+        shape(engine, Arc::new(rows), types.to_vec(), scope).boxed().await
     }
 
     /// Runs a COPY. Says whether rows are awaited now.
