@@ -22,6 +22,58 @@ export interface components {
             /** @description Whether this is the demo. */
             demo: boolean;
         };
+        /** @description A layout that would let queries read less. */
+        Advice: {
+            /** @description Names it, for `POST /api/v1/advice/{id}/apply`. */
+            id: string;
+            /** @description The table, as `layer.name`. */
+            table: string;
+            /** @description `sort`, `zorder` or `bloom`. */
+            kind: string;
+            /** @description The columns to sort by, to lay out by, or to give bloom filters. */
+            columns: string[];
+            /**
+             * Format: int64
+             * @description Queries of the last seven days that would have read less.
+             */
+            queries: number;
+            /**
+             * Format: int64
+             * @description Bytes of the table's files that all queries of the last seven days read.
+             */
+            read_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that they would read, by estimate.
+             */
+            expected_bytes: number;
+            /**
+             * Format: int64
+             * @description The difference.
+             */
+            saved_bytes: number;
+            /** @description All of it as a sentence. */
+            text: string;
+        };
+        /** @description Layouts that would let queries read less, and those that were applied (`GET /api/v1/advice`). */
+        Advices: {
+            /** @description What is advised, the most saving first. */
+            advice: components["schemas"]["Advice"][];
+            /** @description What was applied and is in force. */
+            applied: components["schemas"]["AppliedLayout"][];
+        };
+        /** @description A layout that was applied to a table, beside the configuration. */
+        AppliedLayout: {
+            /** @description The table, as `layer.name`. */
+            table: string;
+            /** @description What it is, as people read it. */
+            layout: string;
+            /**
+             * Format: int64
+             * @description When it was applied.
+             */
+            applied_us: number;
+        };
         /** @description How far a query saw one source. */
         AsOf: {
             /** @description The source. */
@@ -33,6 +85,82 @@ export interface components {
              * @description Commit time at the source.
              */
             commit_ts_us?: number | null;
+        };
+        /** @description How to crawl (`POST /api/v1/crawlers/{name}/run`). */
+        CrawlRequest: {
+            /** @description Whether to answer when the crawl has ended, rather than at once. */
+            wait?: boolean;
+        };
+        /** @description A table that a crawler found. */
+        CrawledTable: {
+            /** @description Its name in the crawler's schema. */
+            name: string;
+            /** @description Where its files are. */
+            path: string;
+            /** @description `csv`, `json`, `parquet`, `avro`, `delta` or `iceberg`. */
+            format: string;
+            /** @description Its columns, partitions last. */
+            columns: components["schemas"]["SqlColumn"][];
+            /** @description Names of the columns that folders say (`year=2026/`). */
+            partitions: string[];
+            /**
+             * Format: int64
+             * @description Files at the last crawl.
+             */
+            files: number;
+            /**
+             * Format: int64
+             * @description Their bytes.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Rows at the last crawl, where its metadata tells.
+             */
+            rows?: number | null;
+            /** @description Why it can't be read. */
+            error?: string | null;
+            /** @description What to do then. */
+            hint?: string | null;
+        };
+        /** @description What looks for tables among files (`GET /api/v1/crawlers`). */
+        Crawler: {
+            /** @description Its name, which is the schema of its tables. */
+            name: string;
+            /** @description The folder or the bucket's prefix below which it looks. */
+            url: string;
+            /** @description The one format that it takes; every one where unset. */
+            format?: string | null;
+            /**
+             * Format: double
+             * @description From the end of one crawl to the beginning of the next.
+             */
+            every_ms: number;
+            /** @description `crawling`, `ok`, `failing` (the last crawl failed, or a table can't be read) or `new` (nothing was found yet). */
+            state: string;
+            /**
+             * Format: int64
+             * @description Since when it crawls; none while it rests.
+             */
+            crawling_since_us?: number | null;
+            /**
+             * Format: int64
+             * @description When the last crawl ended.
+             */
+            crawled_us?: number | null;
+            /**
+             * Format: double
+             * @description How long it took.
+             */
+            elapsed_ms?: number | null;
+            /** @description Why the last crawl failed. */
+            error?: string | null;
+            /** @description What to do then. */
+            hint?: string | null;
+            /** @description What it found. */
+            tables: components["schemas"]["CrawledTable"][];
+            /** @description The newest changes that it saw, newest first. */
+            drift: components["schemas"]["Drift"][];
         };
         /** @description A dead letter (`GET /api/v1/dead-letters?limit=&transform=&source=`), newest first. */
         DeadLetter: {
@@ -57,6 +185,28 @@ export interface components {
              * @description Commit time at the source.
              */
             commit_ts_us?: number | null;
+        };
+        /** @description A change that a crawl saw. */
+        Drift: {
+            /**
+             * Format: int64
+             * @description When it was seen.
+             */
+            seen_us: number;
+            /** @description The crawler. */
+            crawler: string;
+            /** @description The table. */
+            table: string;
+            /** @description `table_added`, `table_removed`, `column_added`, `column_removed`, `column_missing` (in the newest file), `type_changed` or `broken`. */
+            kind: string;
+            /** @description The column; empty where it is about the whole table. */
+            column: string;
+            /** @description The type it had. */
+            was?: string | null;
+            /** @description The type it has; for a broken table, why. */
+            becomes?: string | null;
+            /** @description A file that shows it. */
+            file?: string | null;
         };
         /** @description An error as people see it. */
         FlowError: {
@@ -363,8 +513,10 @@ export interface components {
             id: string;
             /** @description The statement. */
             query: string;
-            /** @description `running`, `done`, `failed` or `cancelled`. */
+            /** @description `waiting`, `running`, `done`, `failed` or `cancelled`. */
             state: string;
+            /** @description Its number among those that wait, from 1, while it waits. */
+            queue_position?: number | null;
             /** @description Who asked: `http`, `pgwire` or `model:<name>`. */
             client: string;
             /**
@@ -965,6 +1117,23 @@ export interface components {
             snapshots: number;
             /** @description Why it changed nothing. */
             error?: string | null;
+        };
+        /** @description A file that somebody uploaded (`GET /api/v1/uploads`). */
+        Upload: {
+            /** @description Its name. */
+            name: string;
+            /** @description How SQL names it: `uploads/name`. */
+            path: string;
+            /**
+             * Format: int64
+             * @description Its size.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description When it was last written.
+             */
+            modified_us: number;
         };
     };
     responses: never;
