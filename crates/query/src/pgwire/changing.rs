@@ -10,6 +10,7 @@ use super::{
     transaction::{Scope, Transaction},
 };
 use crate::{
+    Engine,
     ddl::{self, Alone, Ddl, Executor, ObjectPath},
     dml::{RowChange, select},
 };
@@ -17,7 +18,7 @@ use datafusion::{
     common::ScalarValue,
     sql::{
         parser::Statement,
-        sqlparser::ast::{Query as SqlQuery, Statement as Sql},
+        sqlparser::ast::{Expr, Query as SqlQuery, Statement as Sql, Value, visit_expressions},
     },
 };
 use datafusion_postgres::pgwire::{
@@ -29,7 +30,7 @@ use datafusion_postgres::pgwire::{
     messages::{PgWireBackendMessage, response::TransactionStatus},
 };
 use futures::{FutureExt, Sink};
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, ops::ControlFlow, sync::Arc};
 
 impl Handler {
     /// Runs a command that is no query of its own.
@@ -114,6 +115,7 @@ impl Handler {
         let plain = Statement::Statement(Box::new(Sql::Query(Box::new(typed.clone()))));
         let rows = Query { sql: typed.to_string(), plain: Some(plain), translated: None, catalog: false, lists: Vec::new() };
         let shape = Box::pin(shape(engine, Arc::new(rows), types.to_vec(), Scope::of(client))).await?;
+        let shape = told_by_casts(engine, &typed, shape).boxed().await?;
         Ok((typed, shape))
     }
 
@@ -133,9 +135,10 @@ impl Handler {
         let (table, schema) = executor.table(&change.name)?;
         let key = executor.key(&table);
         let query = select(change, &table, &schema, &key)?.query;
-        let plain = Statement::Statement(Box::new(Sql::Query(Box::new(query))));
+        let plain = Statement::Statement(Box::new(Sql::Query(Box::new(query.clone()))));
         let rows = Query { sql: String::new(), plain: Some(plain), translated: None, catalog: false, lists: Vec::new() };
-        shape(engine, Arc::new(rows), types.to_vec(), scope).boxed().await
+        let shape = shape(engine, Arc::new(rows), types.to_vec(), scope).boxed().await?;
+        told_by_casts(engine, &query, shape).boxed().await
     }
 
     /// Runs a COPY. Says whether rows are awaited now.
@@ -152,4 +155,25 @@ impl Handler {
             }
         }
     }
+}
+
+/// Parameters whose place is a cast have its type: those that become values of a table's columns.
+async fn told_by_casts(engine: &Engine, query: &SqlQuery, mut shape: Shape) -> Result<Shape, crate::Error> {
+    let mut casts = Vec::new();
+    let _ = visit_expressions(query, |expr| {
+        if let Expr::Cast { expr, data_type, .. } = expr
+            && let Expr::Value(value) = expr.as_ref()
+            && let Value::Placeholder(name) = &value.value
+            && let Some(number) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok())
+        {
+            casts.push((number, data_type.clone()));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    for (number, data_type) in casts {
+        if let Some(unknown) = number.checked_sub(1).and_then(|i| shape.params.get_mut(i)).filter(|p| p.is_none()) {
+            *unknown = Some(engine.sql_type(&data_type).boxed().await?);
+        }
+    }
+    Ok(shape)
 }
