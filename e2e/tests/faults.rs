@@ -109,12 +109,17 @@ async fn run(seed: u64, more: &[&str]) -> Result<()> {
         }
     }
     let mut met = Vec::new();
+    let mut kinds = 0;
     for kind in S3::FAULTS {
-        met.push(format!("{kind} {}", s3.met(kind).await?));
+        let times = s3.met(kind).await?;
+        kinds += usize::from(times > 0);
+        met.push(format!("{kind} {times}"));
     }
     let (right, failed) = (seen.right.into_inner(), seen.failed.into_inner());
     println!("{} requests: {}; {right} right answers, {failed} clear errors", s3.met("requests").await?, met.join(", "));
-    ensure!(!met.iter().any(|m| m.ends_with(" 0")), "some faults never happened: {met:?}");
+    // Behind a cache few reads reach the bucket, and some of their faults may not come up.
+    let kinds_least = if more.is_empty() { S3::FAULTS.len() } else { S3::FAULTS.len() * 2 / 3 };
+    ensure!(kinds >= kinds_least, "some faults never happened: {met:?}");
     ensure!(right > 20 && failed * 5 < right, "{right} right answers, {failed} errors: {}", lakebox.log_tail());
     lakebox.keeps_to_itself(S3::SECRET).await?;
     // A start without a fault finds the same.

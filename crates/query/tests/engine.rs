@@ -160,7 +160,7 @@ async fn a_light_query_passes_heavy_ones_that_wait_and_a_wait_has_an_end() {
     let wait_max = Duration::from_millis(300);
     let settings = QuerySettings { threads: 2, running_max: 2, light_bytes_max: 0, wait_max, ..QuerySettings::default() };
     let engine = shop().await.engine_with(settings);
-    let heavy = format!("SELECT sum(id) FROM ({ENDLESS}) AS endless, silver.shop_orders WHERE id > 0");
+    let heavy = format!("SELECT sum(id + n) FROM ({ENDLESS}) AS endless(n), silver.shop_orders WHERE id > 0");
     let _first = engine.query(QueryRequest::new(&heavy, "report")).await.unwrap();
     let waits = QueryRequest { id: Some("waits".into()), ..QueryRequest::new(&heavy, "report") };
     let mut second = Box::pin(engine.query(waits));

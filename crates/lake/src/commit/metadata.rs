@@ -152,16 +152,18 @@ pub(crate) struct NewSnapshot {
     pub schema_id: i32,
 }
 
-/// Ends the metadata: adds the snapshot if there is one, and lets go of `expire` and of what is too much.
+/// Ends the metadata of the time `at_ms`: adds the snapshot if there is one, and lets go of `expire` and of what is too much.
 pub(crate) fn finish(
     builder: TableMetadataBuilder,
     former: Option<&TableMetadata>,
     new: Option<NewSnapshot>,
     expire: &[i64],
+    at_ms: i64,
     table: &LakeTable,
 ) -> Result<NewMetadata, Error> {
     let failed = |e| bad(table, e);
     let mut builder = builder;
+    let stamped = new.is_some();
     let mut gone: HashMap<i64, String> = HashMap::new();
     if let Some(former) = former {
         let surplus = if new.is_some() { surplus(former) } else { Vec::new() };
@@ -188,7 +190,17 @@ pub(crate) fn finish(
     }
     let built = builder.build().map_err(failed)?;
     let dropped_metadata = built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect();
-    Ok(NewMetadata { metadata: built.metadata, dropped_metadata, expired_lists: gone.into_values().collect() })
+    let metadata = if stamped { built.metadata } else { dated(&built.metadata, at_ms)? };
+    Ok(NewMetadata { metadata, dropped_metadata, expired_lists: gone.into_values().collect() })
+}
+
+/// The metadata with its time. The builder takes it from the snapshot, and from the machine's clock where there is none: the next snapshot would be
+/// refused, or dated wrongly, where that one is ahead of ours. Only the JSON lets it be set.
+fn dated(metadata: &TableMetadata, at_ms: i64) -> Result<TableMetadata, Error> {
+    let failed = |e| Error::bug("the time of table metadata", e);
+    let mut json = serde_json::to_value(metadata).map_err(failed)?;
+    json["last-updated-ms"] = at_ms.into();
+    serde_json::from_value(json).map_err(failed)
 }
 
 /// The snapshots that a branch or tag names. The `iceberg` crate tells of one name at a time only, so its JSON is asked.

@@ -98,7 +98,7 @@ impl<'a> Work<'a> {
         let builder = metadata::reshape(former, &self.change, &location)?;
         let data = planned.appended.iter().map(|(w, _)| w.path.clone()).collect();
         if planned.is_empty() && !self.change.merge_manifests {
-            let new = metadata::finish(builder, former.map(|f| f.0), None, &self.change.expire, &self.change.table)?;
+            let new = metadata::finish(builder, former.map(|f| f.0), None, &self.change.expire, self.at_ms, &self.change.table)?;
             let files = self.former.map(Files::of).unwrap_or_default();
             return self.end(new, files, Vec::new(), data);
         }
@@ -140,7 +140,7 @@ impl<'a> Work<'a> {
             summary: counts.summary(&self.change.summary),
             schema_id: shaped.current_schema_id(),
         };
-        let new = metadata::finish(builder, former, Some(snapshot), &self.change.expire, &self.change.table)?;
+        let new = metadata::finish(builder, former, Some(snapshot), &self.change.expire, self.at_ms, &self.change.table)?;
         Ok((new, files, written))
     }
 

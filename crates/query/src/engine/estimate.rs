@@ -1,7 +1,12 @@
 use crate::provider::{ScanSize, scan_size};
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{
+    ExecutionPlan,
+    joins::{CrossJoinExec, NestedLoopJoinExec},
+    statistics::{StatisticsArgs, StatisticsContext},
+};
 use model::Cursor;
+use std::sync::Arc;
 
 /// What a statement would read at most.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +70,24 @@ pub(super) fn bytes_of(plan: &dyn ExecutionPlan) -> u64 {
     let mut scans = Vec::new();
     gather(plan, &mut scans);
     scans.iter().map(|s| s.bytes).sum()
+}
+
+/// Pairs of rows that a join may look at and still be light.
+const PAIRS_LIGHT: usize = 1_000_000;
+
+/// Whether a plan compares each row of one input with each of another, and they are many or nobody knows how many.
+pub(super) fn compares_many(plan: &dyn ExecutionPlan) -> bool {
+    let children = plan.children();
+    let pairs = || {
+        let statistics = StatisticsContext::new();
+        let rows = |child: &&Arc<dyn ExecutionPlan>| {
+            let known = statistics.compute(child.as_ref(), &StatisticsArgs::default()).ok()?;
+            known.num_rows.get_value().copied()
+        };
+        children.iter().map(rows).try_fold(1, |product: usize, rows| product.checked_mul(rows?))
+    };
+    ((plan.is::<NestedLoopJoinExec>() || plan.is::<CrossJoinExec>()) && pairs().is_none_or(|pairs| pairs > PAIRS_LIGHT))
+        || children.iter().any(|child| compares_many(child.as_ref()))
 }
 
 fn gather(plan: &dyn ExecutionPlan, scans: &mut Vec<ScanEstimate>) {

@@ -249,6 +249,11 @@ impl Engine {
         self.inner.views.view()
     }
 
+    /// Tables that crawlers found.
+    pub(crate) fn crawled(&self) -> &crate::files::CrawledTables {
+        &self.inner.base.files().crawled
+    }
+
     /// Names and columns of the system tables.
     pub(crate) fn system_schemas(&self, view: &LakeView) -> Vec<(String, arrow::datatypes::SchemaRef)> {
         self.inner.system.schemas(view)
@@ -347,7 +352,7 @@ impl Engine {
 
     /// Replaces the tables of a schema that crawlers keep.
     pub fn set_crawled(&self, schema: &str, tables: std::collections::BTreeMap<String, crate::CrawledTable>) {
-        self.inner.base.files().crawled.set(schema, tables);
+        self.crawled().set(schema, tables);
     }
 
     /// Adds a table to the schema `system`, or replaces the one of that name.
@@ -380,7 +385,7 @@ impl Engine {
         let mut functions: Vec<String> = state.udfs().into_iter().chain(state.udafs()).chain(state.udwfs()).collect();
         functions.sort_unstable();
         functions.dedup();
-        let crawled = self.inner.base.files().crawled.all();
+        let crawled = self.crawled().all();
         let crawled = crawled.into_iter().map(|(schema, name, of)| SchemaTable { schema, name, columns: columns(&of) });
         SchemaTree { tables: lake.chain(views).chain(crawled).chain(system).collect(), functions }
     }

@@ -1,13 +1,14 @@
 use super::{
-    Inner, Planning, QueryRequest, QueryRunning, RowStream, history::Ticket, plain_batch, request::Counters, threads::ended,
+    Inner, Planning, QueryRequest, QueryRunning, RowStream, admission::Weight, estimate, history::Ticket, plain_batch,
+    request::Counters, threads::ended,
 };
 use crate::{Error, Kind, accesses::accesses, explain, sql_types::plain_schema};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
     logical_expr::{LogicalPlan, LogicalPlanBuilder},
-    physical_plan::execute_stream,
+    physical_plan::{SendableRecordBatchStream, execute_stream},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use model::Cursor;
 use parking_lot::Mutex;
 use runtime::CancellationToken;
@@ -91,7 +92,7 @@ impl Work {
             let (work, inner, ticket, answer) = (Arc::clone(&work), Arc::clone(&inner), Arc::clone(&ticket), Arc::clone(&answer));
             inner.threads.spawn({
                 let inner = Arc::clone(&inner);
-                async move { work.work(&inner, planning, &ticket, &answer).await }
+                async move { work.work(inner, planning, &ticket, answer).await }
             })
         };
         let Some(task) = task else { return };
@@ -128,7 +129,7 @@ impl Work {
         }
     }
 
-    async fn work(&self, inner: &Inner, planning: Planning, ticket: &Ticket, answer: &Answer) -> Result<(), Error> {
+    async fn work(self: Arc<Self>, inner: Arc<Inner>, planning: Planning, ticket: &Ticket, answer: Arc<Answer>) -> Result<(), Error> {
         let closed = |_| Error::new(Kind::Cancelled, "the server is shutting down");
         let planner = inner.planners.acquire().await.map_err(closed)?;
         let began = inner.clock.monotonic();
@@ -148,16 +149,32 @@ impl Work {
         };
         let as_of = session.view.sources.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
         let planned_in = inner.clock.monotonic().saturating_sub(began);
-        let weight = inner.admission.limits().weight(super::estimate::bytes_of(plan.as_ref()));
-        let _place = inner.admission.enter(weight, ticket.client(), |number| ticket.queued(number)).await?;
-        ticket.runs();
-        let mut rows = match analyze {
-            Some(analyze) => explain::answer(plan, analyze, session.task_context(), Arc::clone(&inner.clock), planned_in),
-            None => execute_stream(plan, session.task_context())?,
+        let weight = match analyze {
+            Some(false) => Weight::Light,
+            _ if estimate::compares_many(plan.as_ref()) => Weight::Heavy,
+            _ => inner.admission.limits().weight(estimate::bytes_of(plan.as_ref())),
         };
-        let head = answer.head.lock().take();
-        if let Some(head) = head {
-            drop(head.send(Ok(Head { schema: Arc::clone(&schema), as_of })));
+        let place = inner.admission.enter(weight, ticket.client(), |number| ticket.queued(number)).await?;
+        ticket.runs();
+        let head = Head { schema, as_of };
+        let clock = Arc::clone(&inner.clock);
+        let execution = async move {
+            let _place = place;
+            let rows = match analyze {
+                Some(analyze) => explain::answer(plan, analyze, session.task_context(), clock, planned_in),
+                None => execute_stream(plan, session.task_context())?,
+            };
+            self.send(rows, head, &answer).await
+        };
+        inner.threads.execute(weight, execution.boxed()).await
+    }
+
+    /// Sends the head and then the rows, up to as many as were asked for.
+    async fn send(&self, mut rows: SendableRecordBatchStream, head: Head, answer: &Answer) -> Result<(), Error> {
+        let schema = Arc::clone(&head.schema);
+        let asker = answer.head.lock().take();
+        if let Some(asker) = asker {
+            drop(asker.send(Ok(head)));
         }
         let mut left = self.max_rows.unwrap_or(u64::MAX);
         let mut pieces = Vec::new();

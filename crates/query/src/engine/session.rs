@@ -111,7 +111,7 @@ impl Base {
                 .with_physical_optimizer_rule(Arc::new(ScanFilters))
                 .build(),
         );
-        let postgres = Arc::new(PgCatalog::new(Arc::clone(&views), Arc::clone(&system))?);
+        let postgres = Arc::new(PgCatalog::new(Arc::clone(&views), Arc::clone(&system), files.crawled.clone())?);
         install_functions(&context, &postgres)?;
         Ok(Self {
             state: context.state(),

@@ -1,3 +1,4 @@
+use super::admission::Weight;
 use crate::{Error, Kind};
 use std::{
     future::Future,
@@ -7,22 +8,31 @@ use tokio::{
     runtime::{Builder, Runtime},
     task::{JoinError, JoinHandle},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// How much the system prefers other threads to those of queries: where all cores are busy, ingestion gets about three times the share of a query's
 /// thread, and where they are not it makes no difference.
 const NICE: i32 = 5;
+/// The same for heavy queries: light ones get about three times their share.
+const NICE_HEAVY: i32 = 10;
 
-/// Threads that do nothing but queries, so that no query can starve ingestion, and one that watches over them: an operator that computes for
-/// long without a pause holds a query's threads, but not the one that hears of cancellation and of time running out.
+/// Threads that do nothing but queries, so that no query can starve ingestion. Heavy queries have threads of their own: an operator that computes
+/// for long without a pause holds these, and the system still shares the cores between them and those that plan and answer light queries. One
+/// more watches over all, and hears of cancellation and of time running out.
 pub(super) struct Threads {
     work: Option<Runtime>,
+    heavy: Option<Runtime>,
     watch: Option<Runtime>,
 }
 
 impl Threads {
-    /// Starts `count` threads for queries.
+    /// Starts `count` threads for light queries, and as many for heavy ones.
     pub(super) fn start(count: usize) -> Result<Self, Error> {
-        Ok(Self { work: Some(start(count, "query", NICE)?), watch: Some(start(1, "query-watch", 0)?) })
+        Ok(Self {
+            work: Some(start(count, "query", NICE)?),
+            heavy: Some(start(count, "query-heavy", NICE_HEAVY)?),
+            watch: Some(start(1, "query-watch", 0)?),
+        })
     }
 
     /// Starts what watches over a query. It owns what it needs and ends by itself.
@@ -35,6 +45,19 @@ impl Threads {
     /// Starts a query's own work. Dropping the handle does not stop it; aborting does, at its next pause.
     pub(super) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<JoinHandle<T>> {
         self.work.as_ref().map(|runtime| runtime.handle().spawn(work))
+    }
+
+    /// Runs the execution of a query to its end on the threads of its weight. Dropping the future aborts it at its next pause.
+    pub(super) async fn execute(
+        &self,
+        weight: Weight,
+        work: impl Future<Output = Result<(), Error>> + Send + 'static,
+    ) -> Result<(), Error> {
+        match (weight, &self.heavy) {
+            (Weight::Light, _) => work.await,
+            (Weight::Heavy, Some(heavy)) => ended(AbortOnDropHandle::new(heavy.handle().spawn(work)).await),
+            (Weight::Heavy, None) => Err(gone()),
+        }
     }
 
     /// Runs `work` to its end.
@@ -91,7 +114,7 @@ fn start(count: usize, name: &'static str, nice: i32) -> Result<Runtime, Error> 
 impl Drop for Threads {
     fn drop(&mut self) {
         // The last clone of an engine may go inside an async task, where waiting for threads is not allowed.
-        for runtime in [self.work.take(), self.watch.take()].into_iter().flatten() {
+        for runtime in [self.work.take(), self.heavy.take(), self.watch.take()].into_iter().flatten() {
             runtime.shutdown_background();
         }
     }

@@ -21,8 +21,8 @@ mod syntax;
 mod table;
 
 pub(crate) use call::provider;
-pub(crate) use crawled::crawl;
 pub use crawled::{CrawledTable, FoundTable};
+pub(crate) use crawled::{Tables as CrawledTables, crawl};
 pub use places::FilePlaces;
 pub(crate) use syntax::{called, rewrite};
 pub(crate) use table::{scan_size, store_url};

@@ -77,9 +77,11 @@ impl ObjectStore for Routes {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let (place, objects, path) = self.route(location)?;
+        let (_, objects, path) = self.route(location)?;
         let result = objects.get_opts(&path, options).await?;
-        Ok(GetResult { meta: moved(place, result.meta), ..result })
+        // A store below a prefix answers with the whole path.
+        let meta = ObjectMeta { location: location.clone(), ..result.meta };
+        Ok(GetResult { meta, ..result })
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -215,6 +217,7 @@ mod tests {
         let get = async |path: &str| Ok::<_, Error>(routes.get(&Path::parse(path).unwrap()).await?.bytes().await?);
         assert_eq!(get("@0/in/a.csv").await.unwrap().as_ref(), b"x");
         assert_eq!(get("@0/fine.csv").await.unwrap().as_ref(), b"x");
+        assert_eq!(routes.head(&Path::from("@0/in/a.csv")).await.unwrap().location, Path::from("@0/in/a.csv"));
         assert!(matches!(get("@0/link.csv").await, Err(Error::PermissionDenied { .. })));
         assert!(get("@1/a").await.is_err() && get("in/a.csv").await.is_err());
         assert!(routes.put(&Path::from("@0/new"), "z".into()).await.is_err());

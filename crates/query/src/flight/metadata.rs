@@ -49,7 +49,9 @@ pub(super) fn sql_info() -> std::result::Result<SqlInfoData, Error> {
 /// Names of the schemas.
 fn schemas(engine: &Engine) -> Vec<String> {
     let layers = Layer::ALL.iter().map(|l| l.as_str().to_owned());
-    layers.chain(users_schemas(&engine.view())).chain([SYSTEM.to_owned()]).collect()
+    let mut users = users_schemas(&engine.view());
+    users.extend(engine.crawled().schemas());
+    layers.chain(users).chain([SYSTEM.to_owned()]).collect()
 }
 
 pub(super) fn db_schemas(engine: &Engine, query: CommandGetDbSchemas) -> Result<RecordBatch> {
@@ -72,6 +74,9 @@ pub(super) fn tables(engine: &Engine, query: CommandGetTables) -> Result<RecordB
     }
     for (name, sql) in &view.views {
         builder.append(CATALOG, name.layer.as_str(), &name.name, VIEW, &plain(&sql.schema))?;
+    }
+    for (schema, name, columns) in engine.crawled().all() {
+        builder.append(CATALOG, schema, name, TABLE, &plain(&columns))?;
     }
     for (name, schema) in engine.system_schemas(&view) {
         builder.append(CATALOG, SYSTEM, name, VIEW, &plain(&schema))?;

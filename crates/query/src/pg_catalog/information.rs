@@ -64,12 +64,12 @@ impl SchemaProvider for InformationSchema {
         if !OWN.contains(&name) {
             return self.engine.table(name).await;
         }
-        let all = relations::all(&self.view, &self.catalog.system, &self.catalog.oids);
+        let all = relations::all(&self.catalog, &self.view);
         match name {
             "tables" => tables(&all),
             "columns" => columns(&self.catalog, &all),
             "views" => views(&all),
-            "schemata" => schemata(&schema_names(&self.view)),
+            "schemata" => schemata(&schema_names(&self.catalog, &self.view)),
             "table_constraints" => constraints(&all),
             "key_column_usage" | "constraint_column_usage" => key_columns(&all),
             "information_schema_catalog_name" => table(vec![("catalog_name", texts([CATALOG]))]),

@@ -161,7 +161,7 @@ impl<'a> Lookup<'a> {
     }
 
     fn relations(&self) -> &[Relation] {
-        self.relations.get_or_init(|| relations::all(&self.view, &self.catalog.system, &self.catalog.oids))
+        self.relations.get_or_init(|| relations::all(self.catalog, &self.view))
     }
 
     fn relation(&self, oid: i32) -> Option<&Relation> {
@@ -188,6 +188,7 @@ impl<'a> Lookup<'a> {
                 .into_iter()
                 .map(str::to_owned)
                 .chain(super::tables::users_schemas(&self.view))
+                .chain(self.catalog.crawled.schemas())
                 .find_map(|schema| found(&schema, name)),
             [schema, name] => found(schema, name),
             [_, schema, name] => found(schema, name),
@@ -209,7 +210,7 @@ impl<'a> Lookup<'a> {
             return Some(oid);
         }
         let name = name_parts(name).pop()?;
-        schema_names(&self.view).contains(&name).then(|| self.catalog.oids.of(Object::Schema(name)))
+        schema_names(self.catalog, &self.view).contains(&name).then(|| self.catalog.oids.of(Object::Schema(name)))
     }
 
     pub(crate) fn namespace_name(&self, oid: i32) -> Option<String> {

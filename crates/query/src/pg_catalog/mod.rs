@@ -16,7 +16,7 @@ pub(crate) use lookup::{Lookup, name_parts};
 pub(crate) use oids::{Object, Oids};
 pub(crate) use tables::users_schemas;
 
-use crate::{Error, engine::ViewSource, system::SystemTables};
+use crate::{Error, engine::ViewSource, files::CrawledTables, system::SystemTables};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{SchemaProvider, TableProvider},
@@ -38,6 +38,8 @@ pub(crate) struct PgCatalog {
     pub(crate) oids: Oids,
     views: Arc<dyn ViewSource>,
     system: Arc<SystemTables>,
+    /// Tables of files.
+    crawled: CrawledTables,
     /// Types by number: name, length, number of the array type's item (0 where it is none).
     types: lookup::Types,
 }
@@ -51,11 +53,15 @@ impl fmt::Debug for PgCatalog {
 impl PgCatalog {
     /// # Errors
     /// [`crate::Kind::Internal`] where the library's rows can't be read.
-    pub(crate) fn new(views: Arc<dyn ViewSource>, system: Arc<SystemTables>) -> std::result::Result<Self, Error> {
+    pub(crate) fn new(
+        views: Arc<dyn ViewSource>,
+        system: Arc<SystemTables>,
+        crawled: CrawledTables,
+    ) -> std::result::Result<Self, Error> {
         let statics = Arc::new(PgCatalogStaticTables::try_new()?);
         let library = PgCatalogSchemaProvider::try_new(NoLake, Arc::clone(&statics), EmptyContextProvider)?;
         let types = lookup::Types::read(&statics);
-        Ok(Self { library, oids: Oids::default(), views, system, types })
+        Ok(Self { library, oids: Oids::default(), views, system, crawled, types })
     }
 
     /// What the lake holds now, for functions that look numbers and names up.

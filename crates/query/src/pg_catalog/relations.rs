@@ -1,8 +1,7 @@
-use super::{Oids, oids::Object};
+use super::{Oids, PgCatalog, oids::Object};
 use crate::{
     engine::SYSTEM,
     sql_types::{plain_schema, type_modifier, wire_type},
-    system::SystemTables,
 };
 use arrow::datatypes::{Field, SchemaRef};
 use lake::LakeView;
@@ -96,9 +95,9 @@ pub(super) fn type_of(field: &Arc<Field>) -> (i32, i32) {
     (i32::try_from(wire_type(field).oid()).unwrap_or(0), type_modifier(field.data_type()))
 }
 
-/// Everything that a view of the lake shows, ordered by schema and name.
-pub(super) fn all(view: &LakeView, system: &SystemTables, oids: &Oids) -> Vec<Relation> {
-    let oid = |schema: &str, name: &str| oids.of(Object::Relation(schema.to_owned(), name.to_owned()));
+/// Everything that a view of the lake shows and that crawlers found, ordered by schema and name.
+pub(super) fn all(catalog: &PgCatalog, view: &LakeView) -> Vec<Relation> {
+    let oid = |schema: &str, name: &str| catalog.oids.of(Object::Relation(schema.to_owned(), name.to_owned()));
     let tables = view.tables.iter().map(|(table, t)| Relation {
         oid: oid(table.layer.as_str(), &table.name),
         schema: table.layer.as_str().to_owned(),
@@ -122,7 +121,18 @@ pub(super) fn all(view: &LakeView, system: &SystemTables, oids: &Oids) -> Vec<Re
         bytes: 0,
         definition: Some(v.definition.clone()),
     });
-    let system = system.schemas(view).into_iter().map(|(name, schema)| Relation {
+    let crawled = catalog.crawled.all().into_iter().map(|(schema, name, columns)| Relation {
+        oid: oid(&schema, &name),
+        schema,
+        name,
+        kind: RelationKind::Table,
+        columns: plain_schema(&columns),
+        key: Vec::new(),
+        rows: 0,
+        bytes: 0,
+        definition: None,
+    });
+    let system = catalog.system.schemas(view).into_iter().map(|(name, schema)| Relation {
         oid: oid(SYSTEM, &name),
         schema: SYSTEM.to_owned(),
         name,
@@ -133,7 +143,7 @@ pub(super) fn all(view: &LakeView, system: &SystemTables, oids: &Oids) -> Vec<Re
         bytes: 0,
         definition: None,
     });
-    let mut out: Vec<Relation> = tables.chain(views).chain(system).collect();
+    let mut out: Vec<Relation> = tables.chain(views).chain(crawled).chain(system).collect();
     out.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
     out
 }

@@ -40,7 +40,7 @@ type Made = Result<Option<Arc<dyn TableProvider>>>;
 
 /// A table that says what the lake holds; none where `name` is not one of those.
 pub(super) fn own(catalog: &PgCatalog, view: &LakeView, name: &str) -> Made {
-    let all = || relations::all(view, &catalog.system, &catalog.oids);
+    let all = || relations::all(catalog, view);
     match name {
         "pg_namespace" => namespaces(catalog, view),
         "pg_class" => classes(catalog, &all()),
@@ -79,10 +79,12 @@ fn empty_like(catalog: &PgCatalog, name: &str) -> Made {
     })
 }
 
-/// Schemas that exist: the layers, users' own, and those that describe everything.
-pub(super) fn schema_names(view: &LakeView) -> Vec<String> {
+/// Schemas that exist: the layers, users' own, those of crawlers, and those that describe everything.
+pub(super) fn schema_names(catalog: &PgCatalog, view: &LakeView) -> Vec<String> {
     let mut names: Vec<String> = Layer::ALL.iter().map(|l| l.as_str().to_owned()).collect();
-    names.extend(users_schemas(view));
+    let mut users = users_schemas(view);
+    users.extend(catalog.crawled.schemas());
+    names.extend(users);
     names.extend([SYSTEM, PG_CATALOG, "information_schema"].map(str::to_owned));
     names
 }
@@ -94,7 +96,7 @@ pub(crate) fn users_schemas(view: &LakeView) -> std::collections::BTreeSet<Strin
 }
 
 fn namespaces(catalog: &PgCatalog, view: &LakeView) -> Made {
-    let names = schema_names(view);
+    let names = schema_names(catalog, view);
     let oids = names.iter().map(|name| catalog.oids.of(Object::Schema(name.clone())));
     let given = vec![("oid", ints(oids)), ("nspname", texts(&names)), ("nspowner", ints(names.iter().map(|_| 10)))];
     let mut fields: Vec<Field> = ["oid", "nspname", "nspowner"].iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect();
