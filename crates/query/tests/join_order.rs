@@ -8,8 +8,11 @@ use arrow::{
 use query::{Engine, QuerySettings};
 use std::sync::Arc;
 
+/// A table: its name, its rows, and its columns with the values that they stay below.
+type Table = (&'static str, u64, &'static [(&'static str, u64)]);
+
 /// Tables whose columns are `name`_id and then whole numbers that point into the tables named, with some NULLs and some that point at nothing.
-async fn made(tables: &[(&str, u64, &[(&str, u64)])], seed: u64) -> Engine {
+async fn made(tables: &[Table], seed: u64) -> Engine {
     let lake = Lake::default();
     let mut dice = Dice(seed);
     for (name, count, columns) in tables {
@@ -31,7 +34,7 @@ async fn made(tables: &[(&str, u64, &[(&str, u64)])], seed: u64) -> Engine {
     lake.engine_with(QuerySettings { threads: 2, ..QuerySettings::default() })
 }
 
-const SHOP: &[(&str, u64, &[(&str, u64)])] = &[
+const SHOP: &[Table] = &[
     ("sale", 5000, &[("buyer", 400), ("item", 60), ("shop", 40), ("paid", 1000)]),
     ("buyer", 400, &[("town", 20), ("age", 90)]),
     ("item", 60, &[("kind", 8), ("maker", 20)]),

@@ -291,7 +291,7 @@ impl Builder<'_> {
             && let Some(TableWithJoins { relation: TableFactor::Derived { subquery, .. }, .. }) =
                 select_of(subquery)?.from.first_mut()
         {
-            *subquery = Box::new(self.typed(query, &names)?);
+            **subquery = self.typed(query, &names)?;
         }
         let excluded = ident(EXCLUDED);
         self.source = Some(excluded.clone());

@@ -129,7 +129,13 @@ impl Work {
         }
     }
 
-    async fn work(self: Arc<Self>, inner: Arc<Inner>, planning: Planning, ticket: &Ticket, answer: Arc<Answer>) -> Result<(), Error> {
+    async fn work(
+        self: Arc<Self>,
+        inner: Arc<Inner>,
+        planning: Planning,
+        ticket: &Ticket,
+        answer: Arc<Answer>,
+    ) -> Result<(), Error> {
         let closed = |_| Error::new(Kind::Cancelled, "the server is shutting down");
         let planner = inner.planners.acquire().await.map_err(closed)?;
         let began = inner.clock.monotonic();

@@ -47,8 +47,8 @@ impl Call {
             return self.function.clone();
         }
         let path = self.paths.first().map_or("", String::as_str);
-        let parts = path.split('/').filter(|part| !part.is_empty() && !formats::paths::is_pattern(part));
-        let name = parts.last().unwrap_or("files");
+        let mut parts = path.split('/').filter(|part| !part.is_empty() && !formats::paths::is_pattern(part));
+        let name = parts.next_back().unwrap_or("files");
         let bare = name.split('.').find(|part| !part.is_empty()).unwrap_or(name);
         bare.to_owned()
     }

@@ -107,7 +107,7 @@ impl FilePlaces {
             .places
             .iter()
             .enumerate()
-            .flat_map(|(i, place)| spellings(place).into_iter().filter_map(move |root| Some((root.len(), i, root))));
+            .flat_map(|(i, place)| spellings(place).into_iter().map(move |root| (root.len(), i, root)));
         let found = found.filter_map(|(length, place, root)| Some((length, Located { place, path: inside(&root)? })));
         match found.max_by_key(|(length, _)| *length) {
             Some((_, located)) => Ok(located),

@@ -110,7 +110,6 @@ impl ObjectStore for Routes {
         Ok(ListResult {
             common_prefixes: listed.common_prefixes.iter().map(|p| Self::path(place, p)).collect(),
             objects: listed.objects.into_iter().map(|meta| moved(place, meta)).collect(),
-            ..listed
         })
     }
 

@@ -10,6 +10,7 @@ use crate::{
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::{common::ScalarValue, logical_expr::LogicalPlan, sql::parser::Statement};
 use datafusion_postgres::pgwire::api::Type;
+use futures::FutureExt;
 use std::sync::Arc;
 
 /// What a statement returns and takes, as it was when it was parsed.
@@ -48,30 +49,29 @@ async fn attempt(engine: &Engine, statement: Option<&Statement>, scope: &Scope) 
 /// Columns and parameters of a query, whose parameters may have declared types.
 pub(super) async fn shape(engine: &Engine, query: Arc<Query>, types: Vec<Option<Type>>, scope: Scope) -> Result<Shape, Error> {
     let own = engine.clone();
-    engine
-        .on_threads(async move {
-            let prepared = plan(&own, &with_types(&query, &types), &scope).await?;
-            let mut params = param_types(&prepared.plan)?;
-            for number in &with_types(&query, &types).lists {
-                if let Some(place) = params.get_mut(number - 1) {
-                    *place = Some(DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))));
-                }
+    let shaping = async move {
+        let prepared = plan(&own, &with_types(&query, &types), &scope).await?;
+        let mut params = param_types(&prepared.plan)?;
+        for number in &with_types(&query, &types).lists {
+            if let Some(place) = params.get_mut(number - 1) {
+                *place = Some(DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))));
             }
-            let exact: Vec<bool> = (0..params.len()).map(|i| types.get(i) == Some(&Some(Type::NUMERIC))).collect();
-            let prepared = match exact.contains(&true) {
-                true => plan(&own, &with_numerics(&query, &types), &scope).await?,
-                false => prepared,
-            };
-            for (param, _) in params.iter_mut().zip(&exact).filter(|(_, exact)| **exact) {
-                *param = Some(DataType::Decimal128(38, 10));
-            }
-            let optimized = prepared.session.state.optimize(&prepared.plan);
-            // Optimizing settles types that are only decided later; where parameters stand in its way the plan as it is has to do.
-            let plan = optimized.as_ref().unwrap_or(&prepared.plan);
-            let schema = prepared.labels.apply(crate::sql_types::plain_schema(plan.schema().as_arrow()));
-            Ok(Shape { schema, params, exact })
-        })
-        .await
+        }
+        let exact: Vec<bool> = (0..params.len()).map(|i| types.get(i) == Some(&Some(Type::NUMERIC))).collect();
+        let prepared = match exact.contains(&true) {
+            true => plan(&own, &with_numerics(&query, &types), &scope).await?,
+            false => prepared,
+        };
+        for (param, _) in params.iter_mut().zip(&exact).filter(|(_, exact)| **exact) {
+            *param = Some(DataType::Decimal128(38, 10));
+        }
+        let optimized = prepared.session.state.optimize(&prepared.plan);
+        // Optimizing settles types that are only decided later; where parameters stand in its way the plan as it is has to do.
+        let plan = optimized.as_ref().unwrap_or(&prepared.plan);
+        let schema = prepared.labels.apply(crate::sql_types::plain_schema(plan.schema().as_arrow()));
+        Ok(Shape { schema, params, exact })
+    };
+    engine.on_threads(shaping.boxed()).await
 }
 
 impl Shape {
