@@ -8,6 +8,7 @@ pub mod index;
 mod lake;
 mod objects;
 mod outside;
+mod partition;
 mod replace;
 mod sink;
 mod sql_view;
@@ -23,6 +24,7 @@ pub use objects::{ObjectTransaction, SQL_WRITER};
 pub use outside::{
     CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
 };
+pub use partition::{PartitionField, PartitionTransform, buckets_of};
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
 pub use sink::{LakeSink, SinkCounters, SinkSettings, TableCounters};
 pub use sql_view::{DIALECT, SqlView};

@@ -155,7 +155,7 @@ impl ObjectTransaction {
         options: ReplaceOptions,
     ) -> Result<u64, Error> {
         let spec = lake.new_spec(&table, &options)?;
-        let written = lake.write_rows(&table, rows, &spec).await.map_err(|e| e.with_table(&table))?;
+        let written = lake.write_rows(&table, rows, &spec, &[]).await.map_err(|e| e.with_table(&table))?;
         let count = written.iter().map(|f| f.rows).sum();
         let mut change = TableChange::new(table.clone());
         change.spec = Some(spec);
@@ -177,7 +177,9 @@ impl ObjectTransaction {
         let slot = self.table(lake, table);
         let missing = || Error::new(Kind::NotFound, format!("there is no table {table}")).with_table(table);
         let former = slot.after.clone().ok_or_else(missing)?;
-        let written = lake.write_rows(table, rows, former.spec()).await.map_err(|e| e.with_table(table))?;
+        let unknown = || Error::new(Kind::Schema, format!("{table} is partitioned in a way that lakebox can't write")).with_table(table);
+        let partition_by = former.partition_by().ok_or_else(unknown)?;
+        let written = lake.write_rows(table, rows, former.spec(), &partition_by).await.map_err(|e| e.with_table(table))?;
         let count = written.iter().map(|f| f.rows).sum();
         let mut change = TableChange::new(table.clone());
         change.append.clone_from(&written);

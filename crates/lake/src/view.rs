@@ -74,6 +74,8 @@ pub struct ColumnStats {
     pub nulls: Option<u64>,
     /// Bytes on disk, where known.
     pub bytes: Option<u64>,
+    /// Where the file's partition is a bucket of this column: of how many buckets which one; that of NULLs has no number.
+    pub bucket: Option<(u32, Option<i32>)>,
 }
 
 /// Rows in memory, already in the table's schema.

@@ -7,6 +7,7 @@ mod commits;
 mod failures;
 mod objects;
 mod outside;
+mod partitions;
 mod replaced;
 mod shapes;
 mod upkeep;

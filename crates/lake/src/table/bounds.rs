@@ -88,7 +88,7 @@ impl Metrics {
                 _ => (None, None),
             };
             let exact = [&metrics.lower, &metrics.upper].into_iter().flatten().all(is_exact);
-            Some((id, ColumnStats { min, max, exact, nulls: metrics.nulls, bytes: metrics.bytes }))
+            Some((id, ColumnStats { min, max, exact, nulls: metrics.nulls, bytes: metrics.bytes, bucket: None }))
         };
         schema.fields().iter().filter_map(of).collect()
     }

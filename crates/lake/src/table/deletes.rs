@@ -1,6 +1,6 @@
 //! Position delete files: which rows of which data files are gone.
 
-use crate::{Error, store::Store, table::with_field_id};
+use crate::{Error, partition::Home, store::Store, table::with_field_id};
 use arrow::{
     array::{Array, AsArray, Int64Array, RecordBatch, StringArray},
     compute::cast,
@@ -40,6 +40,8 @@ pub(crate) struct EncodedDeletes {
     pub file: DataFile,
     /// The data file it belongs to, where there is only one.
     pub scope: Option<Path>,
+    /// The partition spec of its data files.
+    pub spec_id: i32,
 }
 
 fn schema() -> SchemaRef {
@@ -49,11 +51,11 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-/// Encodes one delete file at `path`. It computes: call it from a thread that may.
+/// Encodes one delete file at `path`, in the partition of its data files. It computes: call it from a thread that may.
 ///
 /// # Errors
 /// [`crate::error::Kind::Bug`] where there is nothing to delete or Parquet refuses.
-pub(crate) fn encode(store: &Store, path: Path, positions: &Positions) -> Result<EncodedDeletes, Error> {
+pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, home: Option<&Home>) -> Result<EncodedDeletes, Error> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .set_column_dictionary_enabled(ColumnPath::from(POS), false)
@@ -82,13 +84,13 @@ pub(crate) fn encode(store: &Store, path: Path, positions: &Positions) -> Result
         }
     }
     writer.close().map_err(failed)?;
-    let file = describe(store, &path, bytes.len() as u64, positions)?;
+    let file = describe(store, &path, bytes.len() as u64, positions, home)?;
     let scope = if positions.len() == 1 { positions.keys().next().cloned() } else { None };
-    Ok(EncodedDeletes { path, bytes: bytes.into(), file, scope })
+    Ok(EncodedDeletes { path, bytes: bytes.into(), file, scope, spec_id: home.map_or(0, |h| h.spec_id) })
 }
 
 /// The manifest entry of a delete file, with bounds that let readers skip it exactly when they may.
-fn describe(store: &Store, path: &Path, bytes: u64, positions: &Positions) -> Result<DataFile, Error> {
+fn describe(store: &Store, path: &Path, bytes: u64, positions: &Positions, home: Option<&Home>) -> Result<DataFile, Error> {
     let (Some((first, _)), Some((last, _))) = (positions.first_key_value(), positions.last_key_value()) else {
         return Err(Error::new(crate::error::Kind::Bug, "a delete file was to be written without deletes"));
     };
@@ -97,7 +99,11 @@ fn describe(store: &Store, path: &Path, bytes: u64, positions: &Positions) -> Re
     let rows: u64 = positions.values().map(|p| p.len()).sum();
     let (first, last) = (store.location(first), store.location(last));
     let counts = |n: u64| HashMap::from([(FILE_PATH_ID, n), (POS_ID, n)]);
-    DataFileBuilder::default()
+    let mut builder = DataFileBuilder::default();
+    if let Some(home) = home {
+        builder.partition_spec_id(home.spec_id).partition(home.values.clone());
+    }
+    builder
         .content(DataContentType::PositionDeletes)
         .file_path(store.location(path))
         .file_format(DataFileFormat::Parquet)
@@ -164,7 +170,7 @@ mod tests {
                 .collect();
             let store = store();
             let path = Path::from("t/data/d.parquet");
-            let encoded = encode(&store, path.clone(), &positions).unwrap();
+            let encoded = encode(&store, path.clone(), &positions, None).unwrap();
             let back = decode(&store, &path, encoded.bytes).unwrap();
             prop_assert_eq!(back.len(), positions.len());
             let bound = |b: &HashMap<i32, Datum>, id| b[&id].literal().clone();

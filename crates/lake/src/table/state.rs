@@ -1,4 +1,5 @@
 use super::TableSpec;
+use crate::partition::{self, Home, PartitionField};
 use crate::view::{TableView, ViewFile};
 use arrow::datatypes::SchemaRef;
 use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile, TableMetadata};
@@ -41,6 +42,8 @@ pub(crate) struct FileRecord {
     pub manifest: Arc<str>,
     /// Of its deleted positions, those that delete files with many scopes hold.
     pub in_wide: Option<Arc<RoaringBitmap>>,
+    /// Its partition; none in tables that never had any.
+    pub home: Option<Arc<Home>>,
 }
 
 /// A live delete file.
@@ -182,12 +185,37 @@ impl TableState {
         self.parts.manifests.iter().filter(|m| crate::commit::manifests::is_live(m)).count()
     }
 
-    /// Whether lakebox keeps the table and may lay its files out anew. Those of outside engines have partitions, other versions and other spellings of
-    /// paths, and are their makers' to see to.
+    /// Whether lakebox keeps the table and may lay its files out anew. Those of outside engines have other versions and other spellings of paths, and are
+    /// their makers' to see to.
     pub(crate) fn is_ours(&self) -> bool {
-        let metadata = &self.parts.metadata;
-        let plain = metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned());
-        self.parts.table.layer.is_kept() && metadata.format_version() == FormatVersion::V2 && plain
+        self.parts.table.layer.is_kept() && self.parts.metadata.format_version() == FormatVersion::V2
+    }
+
+    /// How the table is partitioned; empty where it is not. None where this version does not know one of its transforms.
+    pub fn partition_by(&self) -> Option<Vec<PartitionField>> {
+        partition::of_metadata(&self.parts.metadata)
+    }
+
+    /// The files of each partition, as positions in [`Self::files`]. All are of one partition where there are none.
+    pub(crate) fn partitions(&self) -> Vec<Vec<usize>> {
+        if self.parts.files.iter().all(|f| f.home.is_none()) {
+            return vec![(0..self.parts.files.len()).collect()];
+        }
+        let mut places: HashMap<Option<&Home>, usize> = HashMap::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (i, file) in self.parts.files.iter().enumerate() {
+            let place = *places.entry(file.home.as_deref()).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[place].push(i);
+        }
+        groups
+    }
+
+    /// The partition of a file, by its position in [`Self::files`].
+    pub(crate) fn home(&self, file: usize) -> Option<&Arc<Home>> {
+        self.parts.files.get(file)?.home.as_ref()
     }
 
     /// A table property.
