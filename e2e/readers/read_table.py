@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads an Iceberg table by its metadata file, as an outside engine does, and prints its rows as JSON.
 
-    read_table.py pyiceberg|duckdb METADATA_LOCATION [COLUMN …]
+    read_table.py pyiceberg|duckdb METADATA_LOCATION [--where=CONDITION] [COLUMN …]
 
 Prints {"columns": […], "rows": [[…], …], "count": n}: rows sorted, and `count` as the engine's own count(*) says. Values are
 spelt so that no reader rounds them: decimals and whole numbers beyond 2^53 as text, times as microseconds since 1970, bytes as hex.
@@ -17,7 +17,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 
-def with_pyiceberg(location, columns):
+def with_pyiceberg(location, columns, where):
     from pyiceberg.table import StaticTable
 
     options = {
@@ -27,11 +27,12 @@ def with_pyiceberg(location, columns):
         "s3.region": os.environ.get("AWS_REGION"),
     }
     table = StaticTable.from_metadata(location, {k: v for k, v in options.items() if v})
-    scan = table.scan(selected_fields=tuple(columns) or ("*",))
-    return scan.to_arrow(), table.scan().count()
+    only = {"row_filter": where} if where else {}
+    scan = table.scan(selected_fields=tuple(columns) or ("*",), **only)
+    return scan.to_arrow(), table.scan(**only).count()
 
 
-def with_duckdb(location, columns):
+def with_duckdb(location, columns, where):
     import duckdb
 
     con = duckdb.connect()
@@ -40,6 +41,8 @@ def with_duckdb(location, columns):
         con.execute("LOAD '%s'" % glob.glob(os.path.dirname(module.__file__) + "/extensions/*/*.duckdb_extension")[0])
     con.execute("SET TimeZone = 'UTC'")
     source = "iceberg_scan('%s')" % location.removeprefix("file://").replace("'", "''")
+    if where:
+        source += " WHERE " + where
     picked = ", ".join('"%s"' % c for c in columns) or "*"
     rows = con.execute(f"SELECT {picked} FROM {source}").to_arrow_table()
     return rows, con.execute(f"SELECT count(*) FROM {source}").fetchone()[0]
@@ -69,7 +72,9 @@ def value(v):
 
 def main():
     reader = {"pyiceberg": with_pyiceberg, "duckdb": with_duckdb}[sys.argv[1]]
-    table, count = reader(sys.argv[2], sys.argv[3:])
+    where = [a.removeprefix("--where=") for a in sys.argv[3:] if a.startswith("--where=")]
+    columns = [a for a in sys.argv[3:] if not a.startswith("--where=")]
+    table, count = reader(sys.argv[2], columns, where[0] if where else None)
     rows = [list(row) for row in zip(*(plain(c.combine_chunks()) for c in table.columns))]
     rows.sort(key=lambda row: json.dumps(row))
     json.dump({"columns": table.column_names, "rows": rows, "count": count}, sys.stdout)

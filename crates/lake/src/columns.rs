@@ -1,7 +1,7 @@
 //! What SQL does to the columns of users' tables. Files stay as they are: columns are found in them by their field ids.
 
 use crate::{
-    Error, Kind, Lake, ObjectTransaction, TableChange, TableSpec, TableState, field_id,
+    Error, Kind, Lake, ObjectTransaction, PartitionField, TableChange, TableSpec, TableState, field_id,
     table::schema::{normal, number},
     upkeep::{Clustering, LAYOUT},
 };
@@ -29,6 +29,8 @@ pub enum ColumnChange {
     Require(String, bool),
     /// The description of a column; none takes it away.
     Describe(String, Option<String>),
+    /// New rows go to files by these; by nothing where there are none. Files that are there stay as they are.
+    Partition(Vec<PartitionField>),
 }
 
 impl ObjectTransaction {
@@ -45,6 +47,7 @@ impl ObjectTransaction {
             sort_order: state.spec().sort_order.clone(),
             layout: state.property(LAYOUT).and_then(|json| serde_json::from_str(json).ok()),
             last_id: state.last_field_id(),
+            partition_by: None,
         };
         for change in changes {
             shape.apply(change).map_err(|e| e.with_table(table))?;
@@ -56,6 +59,7 @@ impl ObjectTransaction {
                 change.properties.insert(LAYOUT.to_owned(), Some(json));
             }
         }
+        change.partition_by = shape.partition_by;
         let schema = normal(&Schema::new(shape.fields)).map_err(|e| e.with_table(table))?;
         change.spec = Some(TableSpec { schema, key: shape.key, sort_order: shape.sort_order });
         self.reshape(lake, table, &state, change).await
@@ -84,6 +88,7 @@ struct Shape<'a> {
     sort_order: Vec<(String, bool)>,
     layout: Option<Clustering>,
     last_id: i32,
+    partition_by: Option<Vec<PartitionField>>,
 }
 
 fn invalid(message: String) -> Error {
@@ -103,6 +108,10 @@ impl Shape<'_> {
                     return Err(invalid(format!("column \"{name}\" is in a primary key")));
                 }
                 self.fields[at] = self.fields[at].clone().with_nullable(!required);
+                Ok(())
+            }
+            ColumnChange::Partition(by) => {
+                self.partition_by = Some(by.clone());
                 Ok(())
             }
             ColumnChange::Describe(name, comment) => {
@@ -171,6 +180,8 @@ impl Shape<'_> {
             || self.layout.iter().flat_map(Clustering::columns).any(|c| c == name)
         {
             Some("the layout")
+        } else if self.state.is_partitioned_by(field_id(&self.fields[at])) {
+            Some("the partitions of its files")
         } else {
             None
         };

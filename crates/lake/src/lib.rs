@@ -9,6 +9,7 @@ pub mod index;
 mod lake;
 mod objects;
 mod outside;
+mod partition;
 mod replace;
 mod sink;
 mod sql_view;
@@ -26,6 +27,7 @@ pub use outside::{
     CommitTable, CommitView, CreateTable, CreateView, LoadedTable, LoadedView, NamespaceInfo, Outside, PropertyChange,
     read_elsewhere,
 };
+pub use partition::{PartitionField, PartitionTransform, buckets_of};
 pub use replace::{ReplaceOptions, Replaced, SendableBatches};
 pub use sink::{FoundRows, KeyLookup, LakeSink, SinkCounters, SinkSettings, TableCounters};
 pub use sql_view::{DIALECT, SqlView};

@@ -1,7 +1,7 @@
 //! What SQL makes: schemas, views, and tables that no pipeline or model writes. Changes are gathered in a transaction and take effect together.
 
 use crate::{
-    Error, Kind, Lake, LakeView, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, ViewFile, WrittenFile,
+    Error, Kind, Lake, LakeView, PartitionField, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, ViewFile, WrittenFile,
     commit::{Staged, Touched},
     outside::purge::purge,
     store::Held,
@@ -189,7 +189,7 @@ impl ObjectTransaction {
         Ok(())
     }
 
-    /// Makes a table of `rows`: they are written and synced when this returns, and seen once the transaction is committed. A table of that name
+    /// Makes a table of `rows`, in files by partition where `partition_by` says so: they are written and synced when this returns, and seen once the transaction is committed. A table of that name
     /// is replaced.
     ///
     /// # Errors
@@ -200,12 +200,14 @@ impl ObjectTransaction {
         table: LakeTable,
         rows: SendableBatches,
         options: ReplaceOptions,
+        partition_by: &[PartitionField],
     ) -> Result<u64, Error> {
         let spec = lake.new_spec(&table, &options)?;
-        let written = lake.write_rows(&table, rows, &spec).await.map_err(|e| e.with_table(&table))?;
+        let written = lake.write_rows(&table, rows, &spec, partition_by).await.map_err(|e| e.with_table(&table))?;
         let count = written.iter().map(|f| f.rows).sum();
         let mut change = TableChange::new(table.clone());
         change.spec = Some(spec);
+        change.partition_by = (!partition_by.is_empty()).then(|| partition_by.to_vec());
         change.append.clone_from(&written);
         change.summary = options.summary;
         change.writer = options.writer;
@@ -254,7 +256,8 @@ impl ObjectTransaction {
     /// As [`Self::append`].
     pub async fn write(&mut self, lake: &Lake, table: &LakeTable, rows: SendableBatches) -> Result<Vec<Arc<WrittenFile>>, Error> {
         let state = self.touch(lake, table).await?;
-        lake.write_rows(table, rows, state.spec()).await.map_err(|e| e.with_table(table))
+        let partition_by = state.partition_by().unwrap_or_default();
+        lake.write_rows(table, rows, state.spec(), &partition_by).await.map_err(|e| e.with_table(table))
     }
 
     /// Changes rows of a users' table, seen once the transaction is committed.
@@ -339,7 +342,10 @@ impl ObjectTransaction {
             return Ok(());
         }
         let (Some(now), Some(before), Some(steps)) = (now, &slot.before, slot.steps) else { return Err(overtaken(name)) };
-        let same = now.parts.metadata.uuid() == before.parts.metadata.uuid() && now.spec() == before.spec();
+        let partitions = |of: &TableState| of.parts.metadata.default_partition_spec_id();
+        let same = now.parts.metadata.uuid() == before.parts.metadata.uuid()
+            && now.spec() == before.spec()
+            && partitions(&now) == partitions(before);
         if !same || now.foreign().is_some() || steps.iter().any(|step| step.exclusive) {
             return Err(overtaken(name));
         }

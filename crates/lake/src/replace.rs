@@ -2,7 +2,8 @@
 
 use crate::upkeep::SNAPSHOTS_KEPT_MOST;
 use crate::{
-    DataFileWriter, Error, FileSettings, Kind, Lake, TableChange, TableSpec, WriterOptions, WrittenFile, can_bloom,
+    DataFileWriter, Error, FileSettings, Kind, Lake, PartitionField, TableChange, TableSpec, WriterOptions, WrittenFile, can_bloom,
+    partition::{NewHome, Splitter},
     table::{
         marked_data_path,
         schema::{self, normal},
@@ -11,13 +12,15 @@ use crate::{
 };
 use arrow::{
     array::{ArrayRef, RecordBatch},
-    compute::{SortColumn, SortOptions, concat, concat_batches, lexsort_to_indices, take_record_batch},
+    compute::{
+        CastOptions, SortColumn, SortOptions, cast_with_options, concat, concat_batches, lexsort_to_indices, take_record_batch,
+    },
     datatypes::{Schema, SchemaRef},
     row::{OwnedRow, RowConverter, SortField},
 };
 use futures::{Stream, StreamExt};
+use hashbrown::{HashMap, HashSet};
 use model::LakeTable;
-use object_store::path::Path;
 use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 
 /// Rows as they arrive, with whatever error their maker has.
@@ -27,6 +30,12 @@ pub type SendableBatches = Pin<Box<dyn Stream<Item = Result<RecordBatch, Box<dyn
 const FILE_BYTES: u64 = 128 << 20;
 /// Rows are gathered up to this many bytes and sorted together; rows that arrive sorted stay sorted over all.
 const SORT_BYTES: usize = 64 << 20;
+/// Partitions of a table at most.
+const PARTITIONS_MOST: usize = 10_000;
+/// Files of different partitions that are written at once.
+const OPEN_MOST: usize = 100;
+/// Encoded bytes that files under way may hold together.
+const HELD_BYTES_MOST: usize = 256 << 20;
 /// Former contents that stay readable by snapshot.
 const FORMER_KEPT: &str = "5";
 
@@ -65,9 +74,25 @@ impl Lake {
     /// # Errors
     /// The error of `rows`, as [`Kind::Schema`]; else where a column's type can't be held or the rows can't be written or committed.
     pub async fn replace(&self, table: LakeTable, rows: SendableBatches, options: ReplaceOptions) -> Result<Replaced, Error> {
+        self.replace_partitioned(table, rows, options, &[]).await
+    }
+
+    /// As [`Self::replace`], with rows in files by partition. Where the table was partitioned otherwise, its partition spec evolves: former snapshots keep
+    /// the spec they were written under.
+    ///
+    /// # Errors
+    /// As [`Self::replace`], and [`Kind::Schema`] where a column can't be partitioned by what is asked, or there would be more than 10,000 partitions.
+    pub async fn replace_partitioned(
+        &self,
+        table: LakeTable,
+        rows: SendableBatches,
+        options: ReplaceOptions,
+        partition_by: &[PartitionField],
+    ) -> Result<Replaced, Error> {
         let spec = self.spec_for(&table, &options)?;
-        let written = self.write_rows(&table, rows, &spec).await.map_err(|e| e.with_table(&table))?;
+        let written = self.write_rows(&table, rows, &spec, partition_by).await.map_err(|e| e.with_table(&table))?;
         let mut change = TableChange::new(table);
+        change.partition_by = Some(partition_by.to_vec());
         change.spec = Some(spec);
         change.append = written;
         change.drop_all_rows = true;
@@ -127,17 +152,18 @@ impl Lake {
         table: &LakeTable,
         mut rows: SendableBatches,
         spec: &TableSpec,
+        partition_by: &[PartitionField],
     ) -> Result<Vec<Arc<WrittenFile>>, Error> {
         let options = self.writer_options(table, spec)?;
         let mut files = Files {
             lake: self.clone(),
             table: table.clone(),
             spec: spec.clone(),
+            splitter: Splitter::new(table, &spec.schema, partition_by)?,
             mark: self.mark_of_replacement(table, spec, &options),
             options,
-            open: None,
-            in_order: true,
-            last: None,
+            open: HashMap::new(),
+            partitions: HashSet::new(),
             done: Vec::new(),
         };
         let mut chunk = Vec::new();
@@ -156,20 +182,29 @@ impl Lake {
     }
 }
 
-/// The files of a replacement, one after the other.
+/// The files of a replacement: one at a time, or, where it is partitioned, one of each partition.
 struct Files {
     lake: Lake,
     table: LakeTable,
     spec: TableSpec,
+    splitter: Option<Splitter>,
     options: WriterOptions,
     /// What names of files end with, where they need no rewrite to be as the table declares.
     mark: String,
-    open: Option<DataFileWriter>,
-    /// Whether the rows of the open file follow the sort order so far, across chunks too.
-    in_order: bool,
-    /// The last row of the former chunk, as bytes that compare like the sort order.
-    last: Option<OwnedRow>,
+    open: HashMap<Option<OwnedRow>, Open>,
+    /// Every partition so far.
+    partitions: HashSet<OwnedRow>,
     done: Vec<Arc<WrittenFile>>,
+}
+
+/// A file under way.
+struct Open {
+    writer: DataFileWriter,
+    home: Option<NewHome>,
+    /// Whether its rows follow the sort order so far, across chunks too.
+    in_order: bool,
+    /// Its last row, as bytes that compare like the sort order.
+    last: Option<OwnedRow>,
 }
 
 impl Files {
@@ -177,33 +212,81 @@ impl Files {
     async fn write(mut self, chunk: Vec<RecordBatch>) -> Result<Self, Error> {
         runtime::blocking("writing rows", move || {
             let Some(rows) = sorted(&chunk, &self.spec)? else { return Ok(self) };
-            let mut writer = match self.open.take() {
-                Some(writer) => writer,
-                None => self.create(marked_data_path(&self.table, &self.mark))?,
+            let Some(splitter) = &self.splitter else {
+                self.append(None, None, &rows)?;
+                return Ok(self);
             };
-            self.watch_order(&rows)?;
-            writer.write(&rows)?;
-            if writer.bytes() >= FILE_BYTES {
-                self.finish(writer)?;
-            } else {
-                self.open = Some(writer);
+            for part in splitter.split(&conformed(&rows, &self.spec)?)? {
+                self.append(Some(part.key), Some(NewHome { spec_id: None, values: part.values }), &part.rows)?;
             }
             Ok(self)
         })
         .await?
     }
 
-    fn create(&self, path: Path) -> Result<DataFileWriter, Error> {
-        DataFileWriter::create(self.lake.warehouse(), path, &self.spec.schema, self.options.clone())
+    /// Appends sorted rows of one partition.
+    fn append(&mut self, key: Option<OwnedRow>, home: Option<NewHome>, rows: &RecordBatch) -> Result<(), Error> {
+        if let Some(key) = &key
+            && self.partitions.insert(key.clone())
+            && self.partitions.len() > PARTITIONS_MOST
+        {
+            let message = format!("{} would have more than {PARTITIONS_MOST} partitions", self.table);
+            return Err(Error::new(Kind::Schema, message).with_hint("Partition by less: a month instead of a day, or fewer buckets."));
+        }
+        let mut open = match self.open.remove(&key) {
+            Some(open) => open,
+            None => {
+                self.make_room()?;
+                let path = marked_data_path(&self.table, &self.mark);
+                let (store, schema) = (self.lake.warehouse(), &self.spec.schema);
+                Open { writer: DataFileWriter::create(store, path, schema, self.options.clone())?, home, in_order: true, last: None }
+            }
+        };
+        open.watch_order(rows, &self.spec)?;
+        open.writer.write(rows)?;
+        if open.writer.bytes() >= FILE_BYTES { self.finish(open) } else { drop(self.open.insert(key, open)); Ok(()) }
     }
 
-    /// Notes whether a sorted chunk goes on where the former one ended, so that a file only claims an order that it has.
-    fn watch_order(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        if self.spec.sort_order.is_empty() {
+    /// Ends files where too many are open or they hold too much, those that hold most first.
+    fn make_room(&mut self) -> Result<(), Error> {
+        loop {
+            let held: usize = self.open.values().map(|o| o.writer.held_bytes()).sum();
+            if self.open.len() < OPEN_MOST && held < HELD_BYTES_MOST {
+                return Ok(());
+            }
+            let largest = self.open.iter().max_by_key(|(_, o)| o.writer.held_bytes()).map(|(key, _)| key.clone());
+            let Some(open) = largest.and_then(|key| self.open.remove(&key)) else { return Ok(()) };
+            self.finish(open)?;
+        }
+    }
+
+    fn finish(&mut self, open: Open) -> Result<(), Error> {
+        let mut file = open.writer.finish()?;
+        file.sorted = open.in_order && !self.spec.sort_order.is_empty();
+        file.home = open.home;
+        self.done.push(Arc::new(file));
+        Ok(())
+    }
+
+    async fn end(mut self) -> Result<Vec<Arc<WrittenFile>>, Error> {
+        runtime::blocking("writing rows", move || {
+            for (_, open) in std::mem::take(&mut self.open) {
+                self.finish(open)?;
+            }
+            Ok(self.done)
+        })
+        .await?
+    }
+}
+
+impl Open {
+    /// Notes whether sorted rows go on where the former ones ended, so that a file only claims an order that it has.
+    fn watch_order(&mut self, rows: &RecordBatch, spec: &TableSpec) -> Result<(), Error> {
+        if spec.sort_order.is_empty() {
             return Ok(());
         }
         let failed = |e| Error::bug("comparing rows", e);
-        let columns = sort_columns(rows, &self.spec)?;
+        let columns = sort_columns(rows, spec)?;
         let fields = columns
             .iter()
             .map(|c| SortField::new_with_options(c.values.data_type().clone(), c.options.unwrap_or_default()))
@@ -216,24 +299,24 @@ impl Files {
         self.last = Some(compared.row(1).owned());
         Ok(())
     }
+}
 
-    fn finish(&mut self, writer: DataFileWriter) -> Result<(), Error> {
-        let mut file = writer.finish()?;
-        file.sorted = self.in_order && !self.spec.sort_order.is_empty();
-        self.done.push(Arc::new(file));
-        (self.in_order, self.last) = (true, None);
-        Ok(())
-    }
-
-    async fn end(mut self) -> Result<Vec<Arc<WrittenFile>>, Error> {
-        runtime::blocking("writing rows", move || {
-            if let Some(writer) = self.open.take() {
-                self.finish(writer)?;
-            }
-            Ok(self.done)
-        })
-        .await?
-    }
+/// Rows under the names and types of the table, which partitions are told by.
+fn conformed(rows: &RecordBatch, spec: &TableSpec) -> Result<RecordBatch, Error> {
+    let columns = rows.columns().iter().zip(spec.schema.fields());
+    let columns = columns.map(|(column, field)| {
+        let exact = CastOptions { safe: false, ..CastOptions::default() };
+        if column.data_type() == field.data_type() || field.data_type().is_nested() {
+            Ok(Arc::clone(column))
+        } else {
+            cast_with_options(column, field.data_type(), &exact)
+        }
+    });
+    let failed = |e| Error::bug("matching rows to their schema", e);
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let fields = spec.schema.fields().iter().zip(&columns).map(|(f, c)| f.as_ref().clone().with_data_type(c.data_type().clone()));
+    let schema = Schema::new(fields.map(|f| f.with_nullable(true)).collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), columns).map_err(failed)
 }
 
 /// The rows of a chunk in the table's sort order; nothing where there are none.

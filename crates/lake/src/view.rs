@@ -76,6 +76,11 @@ pub struct ColumnStats {
     pub nulls: Option<u64>,
     /// Bytes on disk, where known.
     pub bytes: Option<u64>,
+    /// Where the file's partition is a bucket of this column: of how many buckets which one; that of NULLs has no number.
+    pub bucket: Option<(u32, Option<i32>)>,
+    /// The one value of all rows as an array of length one, by the file's partition, where the file itself may lack the column: tables that were taken over from
+    /// Hive have such files.
+    pub constant: Option<ArrayRef>,
 }
 
 /// Rows in memory, already in the table's schema.

@@ -8,6 +8,7 @@ mod failures;
 mod lies;
 mod objects;
 mod outside;
+mod partitions;
 mod replaced;
 mod shapes;
 mod upkeep;

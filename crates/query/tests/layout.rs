@@ -144,3 +144,34 @@ async fn what_queries_do_to_tables_is_noted() {
     assert!(sum.read_bytes > 0 && sum.full_bytes >= sum.read_bytes, "{sum:?}");
     assert!(noted[0].1.shares.is_empty() && world.engine.take_accesses().is_empty());
 }
+
+#[tokio::test]
+async fn partitions_leave_files_out() {
+    let world = world().await;
+    let table: LakeTable = "gold.numbers".parse().unwrap();
+    let batch = numbers();
+    let options = options(batch.schema());
+    let by = ["bucket(8, long)", "truncate(6, word)"].map(|f| f.parse().unwrap());
+    let rows = Box::pin(futures::stream::iter([Ok(batch)]));
+    world.lake.replace_partitioned(table, rows, options, &by).await.unwrap();
+    let files = |text: String| -> (usize, usize) {
+        let before = text.split(" files").next().unwrap();
+        let mut words = before.rsplit([' ', ',']);
+        let all = words.next().unwrap().parse().unwrap();
+        (words.nth(1).unwrap().parse().unwrap(), all)
+    };
+    let total = files(world.ask("EXPLAIN SELECT * FROM gold.numbers").await.join("\n")).1;
+    assert!(total >= 8 * 9, "{total} files");
+    for k in [0_i64, 1, 4711, 7999] {
+        let condition = format!("long = {}", k * 1_000_003);
+        assert_eq!(world.ask(&format!("SELECT word FROM gold.numbers WHERE {condition}")).await, [format!("user-{k}")]);
+        let (read, _) = files(world.ask(&format!("EXPLAIN SELECT * FROM gold.numbers WHERE {condition}")).await.join("\n"));
+        assert!(read <= total / 8, "{read} of {total} files");
+    }
+    let both = "SELECT count(*) FROM gold.numbers WHERE long IN (1000003, 2000006, 3)";
+    assert_eq!(world.ask(both).await, ["2"]);
+    // No file has this bucket and these bounds, or the file that has it does not hold the value.
+    assert_eq!(world.ask("SELECT count(*) FROM gold.numbers WHERE long = 4").await, ["0"]);
+    assert_eq!(world.ask("SELECT count(*) FROM gold.numbers WHERE word LIKE 'user-7%'").await, ["1111"]);
+    assert_eq!(world.ask("SELECT count(*), count(DISTINCT long) FROM gold.numbers WHERE long <> 0").await, ["7999|7999"]);
+}

@@ -82,7 +82,7 @@ fn stats(batch: &RecordBatch) -> BTreeMap<i32, ColumnStats> {
         let values = column.len() - column.null_count();
         let at = |i: usize| (values > 0).then(|| sorted.slice(i, 1));
         let (min, max) = (at(0), at(values.saturating_sub(1)));
-        out.insert(id, ColumnStats { min, max, exact: true, nulls: Some(column.null_count() as u64), bytes: None });
+        out.insert(id, ColumnStats { min, max, exact: true, nulls: Some(column.null_count() as u64), ..ColumnStats::default() });
     }
     out
 }

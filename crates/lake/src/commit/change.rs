@@ -1,3 +1,4 @@
+use crate::PartitionField;
 use crate::table::{TableSpec, WrittenFile, moved::Moved};
 use model::{Cursor, LakeTable};
 use object_store::path::Path;
@@ -23,6 +24,8 @@ pub struct TableChange {
     pub table: LakeTable,
     /// The table's shape from this commit on. Needed where the table does not exist yet; `None` leaves it as it is.
     pub spec: Option<TableSpec>,
+    /// How the table is partitioned from this commit on; `None` leaves it as it is. Former files keep the partitions they have.
+    pub partition_by: Option<Vec<PartitionField>>,
     /// Files that join the table. The same file may join several tables in one commit.
     pub append: Vec<Arc<WrittenFile>>,
     /// Positions that are deleted now, by data file. Positions that are deleted already may be named again, and files that are not in the
@@ -53,6 +56,7 @@ impl TableChange {
         Self {
             table,
             spec: None,
+            partition_by: None,
             append: Vec::new(),
             deletes: Vec::new(),
             drop_all_rows: false,

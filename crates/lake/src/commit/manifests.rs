@@ -52,12 +52,13 @@ pub(crate) struct EncodedManifest {
     pub file: ManifestFile,
 }
 
-/// Encodes one manifest at `path`, whose name gets the digest of what is inside.
+/// Encodes one manifest at `path`, whose name gets the digest of what is inside: files of one partition spec; `schema` has the columns that the spec is about.
 pub(crate) async fn encode(
     store: &Store,
     path: Path,
     content: ManifestContentType,
     schema: SchemaRef,
+    spec: PartitionSpec,
     stamp: Stamp,
     listing: Listing,
 ) -> Result<EncodedManifest, Error> {
@@ -65,7 +66,7 @@ pub(crate) async fn encode(
     let failed = |e: iceberg::Error| Error::bug(format!("encoding the manifest {location}"), e);
     let memory = FileIO::new_with_memory();
     let output = memory.new_output(&location).map_err(failed)?;
-    let builder = ManifestWriterBuilder::new(output, Some(stamp.snapshot_id), schema, PartitionSpec::unpartition_spec());
+    let builder = ManifestWriterBuilder::new(output, Some(stamp.snapshot_id), schema, spec);
     let mut writer = match content {
         ManifestContentType::Data => builder.build_v2_data(),
         ManifestContentType::Deletes => builder.build_v2_deletes(),

@@ -3,7 +3,9 @@
 use super::{TableChange, manifests::Stamp};
 use crate::{
     Error,
+    PartitionField,
     error::Kind,
+    partition,
     table::{TableSpec, schema},
     upkeep::SNAPSHOTS_KEPT_MOST,
 };
@@ -64,6 +66,9 @@ pub(crate) fn reshape(
     if let (Some(spec), Some(_)) = (&change.spec, former) {
         builder = wear(builder, spec, &change.table)?;
     }
+    if let Some(by) = &change.partition_by {
+        builder = partitioned(builder, by, change)?;
+    }
     let set: HashMap<String, String> = change.properties.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
     let unset: Vec<String> = change.properties.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect();
     let failed = |e| bad(&change.table, e);
@@ -74,6 +79,22 @@ pub(crate) fn reshape(
         builder = builder.remove_properties(&unset).map_err(failed)?;
     }
     Ok(builder)
+}
+
+/// The table with another partitioning, if it is another one.
+fn partitioned(
+    builder: TableMetadataBuilder,
+    by: &[PartitionField],
+    change: &TableChange,
+) -> Result<TableMetadataBuilder, Error> {
+    let table = &change.table;
+    // Columns as they are to be; ids that the builder gave out itself are not used.
+    let Some(spec) = &change.spec else {
+        return Err(Error::new(Kind::Bug, format!("{table} is partitioned anew without its columns")).with_table(table));
+    };
+    let schema = schema::to_iceberg(&spec.schema, &spec.key)?;
+    let unbound = partition::to_unbound(table, by, &schema, &spec.schema)?;
+    builder.add_default_partition_spec(unbound).map_err(|e| bad(table, e))
 }
 
 fn bad(table: &LakeTable, error: iceberg::Error) -> Error {

@@ -81,7 +81,7 @@ fn gather(files: &[FileRecord], change: &TableChange, plan: &mut Plan) -> Vec<Li
     plan.removed = leave.into_iter().cloned().collect();
     let stay = stay.into_iter().map(|f| Live { record: f.clone(), written: None, fresh: RoaringBitmap::new() });
     let new = change.append.iter().filter(|w| w.rows > 0).map(|w| Live {
-        record: FileRecord { view: w.view(), sequence: 0, manifest: Arc::from(""), in_wide: None, spelling: None },
+        record: FileRecord { view: w.view(), sequence: 0, manifest: Arc::from(""), in_wide: None, spelling: None, home: None },
         written: Some(Arc::clone(w)),
         fresh: RoaringBitmap::new(),
     });
@@ -130,7 +130,9 @@ fn hide(live: &mut [Live], deletes: &[(Path, RoaringBitmap)], change: &TableChan
 /// Decides into which delete files the deletes go, so that neither tiny ones nor many per data file pile up.
 fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan) -> Vec<Live> {
     let touched: Vec<usize> = (0..live.len()).filter(|i| !live[*i].fresh.is_empty()).collect();
-    let narrow = touched.len() <= NARROW_MOST;
+    // A delete file hides rows of its own partition alone, so none has several data files where there are partitions.
+    let partitioned = live.iter().any(|l| l.record.home.is_some() || l.written.as_ref().is_some_and(|w| w.home.is_some()));
+    let narrow = partitioned || touched.len() <= NARROW_MOST;
     let at: HashMap<Path, usize> = live.iter().enumerate().map(|(i, l)| (l.record.view.path.clone(), i)).collect();
     let any_wide = live.iter().any(|l| l.record.in_wide.is_some());
     for record in deletes {

@@ -6,6 +6,8 @@ use super::{
 };
 use crate::{
     Error,
+    error::Kind,
+    partition::{self, Home, NewHome},
     store::Store,
     table::{DeleteRecord, FileRecord, Parts, WrittenFile, deletes::EncodedDeletes},
 };
@@ -13,10 +15,14 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, ManifestContentType, ManifestEntry, ManifestFile,
-    ManifestStatus, SchemaRef,
+    ManifestStatus, TableMetadata,
 };
+use model::LakeTable;
 use object_store::path::Path;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Once a table has so many manifests of one kind, a commit merges the small ones.
 const MANIFESTS_MOST: usize = 30;
@@ -42,7 +48,9 @@ impl Files {
 pub(super) struct Rewrite<'a> {
     pub store: &'a Store,
     pub directory: &'a str,
-    pub schema: SchemaRef,
+    pub table: &'a LakeTable,
+    /// The table as it will be.
+    pub metadata: &'a TableMetadata,
     /// The table's sort order, which files that were written sorted follow.
     pub sort_order: Option<i32>,
     pub stamp: Stamp,
@@ -50,8 +58,9 @@ pub(super) struct Rewrite<'a> {
     pub merges: bool,
 }
 
-/// The manifests of one kind after a commit.
+/// The manifests of one kind and partition spec after a commit.
 struct Rewritten {
+    spec_id: i32,
     kept: Vec<ManifestFile>,
     /// Manifests whose live entries moved into the new one.
     replaced: HashSet<Arc<str>>,
@@ -63,11 +72,16 @@ impl Rewritten {
     fn location(&self) -> Arc<str> {
         Arc::from(self.new.as_ref().map_or("", |n| n.file.manifest_path.as_str()))
     }
+}
 
-    /// Where an entry is listed that was listed in `manifest`.
-    fn now_in(&self, manifest: &Arc<str>) -> Arc<str> {
-        if self.replaced.contains(manifest) { self.location() } else { Arc::clone(manifest) }
-    }
+/// Where an entry is listed that was listed in `manifest`.
+fn now_in(made: &[Rewritten], manifest: &Arc<str>) -> Arc<str> {
+    made.iter().find(|m| m.replaced.contains(manifest)).map_or_else(|| Arc::clone(manifest), Rewritten::location)
+}
+
+/// Where new files of a partition spec are listed.
+fn listed_in(made: &[Rewritten], spec_id: i32) -> Arc<str> {
+    made.iter().find(|m| m.spec_id == spec_id).map_or_else(|| Arc::from(""), Rewritten::location)
 }
 
 impl Rewrite<'_> {
@@ -80,23 +94,28 @@ impl Rewrite<'_> {
     ) -> Result<(Files, Vec<(Path, Bytes)>), Error> {
         let live: Vec<&ManifestFile> = former.iter().filter(|m| manifests::is_live(m)).collect();
         let of = |content| live.iter().copied().filter(|m| m.content == content).collect::<Vec<_>>();
-        let ids: HashSet<i32> = self.schema.field_id_to_name_map().keys().copied().collect();
-        let added =
-            plan.appended.iter().map(|(w, _)| describe(self.store, w, &ids, self.sort_order)).collect::<Result<Vec<_>, _>>()?;
+        let ids: HashSet<i32> = self.metadata.current_schema().field_id_to_name_map().keys().copied().collect();
+        let homes = plan.appended.iter().map(|(w, _)| NewHome::resolve(w.home.as_ref(), self.metadata, self.table));
+        let homes: Vec<Home> = homes.collect::<Result<_, _>>()?;
+        let added = plan.appended.iter().zip(&homes).map(|((w, _), home)| {
+            let file = describe(self.store, w, &ids, self.sort_order, home)?;
+            Ok::<_, Error>((home.spec_id, file))
+        });
+        let added = added.collect::<Result<Vec<_>, _>>()?;
         let leaving = plan.removed.iter().map(|f| Arc::clone(&f.manifest)).collect();
         let gone = plan.removed.iter().map(|f| f.view.path.clone()).collect();
-        let data = self.of_kind(of(ManifestContentType::Data), ManifestContentType::Data, added, leaving, gone).await?;
+        let data = self.of_kind(&of(ManifestContentType::Data), ManifestContentType::Data, added, leaving, gone).await?;
 
-        let added: Vec<DataFile> = new.iter().map(|e| e.file.clone()).collect();
+        let added = new.iter().map(|e| (e.spec_id, e.file.clone())).collect();
         let leaving = plan.removed_deletes.iter().map(|d| Arc::clone(&d.manifest)).collect();
         let gone = plan.removed_deletes.iter().map(|d| self.store.path(d.entry.file_path())).collect::<Result<_, _>>()?;
-        let hides = self.of_kind(of(ManifestContentType::Deletes), ManifestContentType::Deletes, added, leaving, gone).await?;
+        let hides = self.of_kind(&of(ManifestContentType::Deletes), ManifestContentType::Deletes, added, leaving, gone).await?;
 
-        let mut files =
-            Files { manifests: Vec::new(), data: self.data_records(plan.kept, plan.appended, &data), deletes: Vec::new() };
+        let appended = plan.appended.into_iter().zip(homes).collect();
+        let mut files = Files { manifests: Vec::new(), data: self.data_records(plan.kept, appended, &data), deletes: Vec::new() };
         files.deletes = self.delete_records(plan.kept_deletes, &new, &hides);
         let mut written: Vec<(Path, Bytes)> = new.into_iter().map(|e| (e.path, e.bytes)).collect();
-        for part in [data, hides] {
+        for part in data.into_iter().chain(hides) {
             if let Some(new) = part.new {
                 files.manifests.push(new.file);
                 written.push((new.path, new.bytes));
@@ -106,14 +125,38 @@ impl Rewrite<'_> {
         Ok((files, written))
     }
 
-    /// Writes the one new manifest of a kind: new files, and what is live in manifests that lose a file or are merged.
+    /// Writes the new manifests of a kind, one for each partition spec at most: a manifest lists files of one spec.
     async fn of_kind(
         &self,
+        live: &[&ManifestFile],
+        content: ManifestContentType,
+        added: Vec<(i32, DataFile)>,
+        leaving: HashSet<Arc<str>>,
+        gone: HashSet<Path>,
+    ) -> Result<Vec<Rewritten>, Error> {
+        let mut by_spec: BTreeMap<i32, (Vec<&ManifestFile>, Vec<DataFile>)> = BTreeMap::new();
+        for manifest in live {
+            by_spec.entry(manifest.partition_spec_id).or_default().0.push(manifest);
+        }
+        for (spec_id, file) in added {
+            by_spec.entry(spec_id).or_default().1.push(file);
+        }
+        let mut all = Vec::with_capacity(by_spec.len());
+        for (spec_id, (live, added)) in by_spec {
+            all.push(self.of_spec(spec_id, live, content, added, &leaving, &gone).await?);
+        }
+        Ok(all)
+    }
+
+    /// Writes the one new manifest of a kind and spec: new files, and what is live in manifests that lose a file or are merged.
+    async fn of_spec(
+        &self,
+        spec_id: i32,
         live: Vec<&ManifestFile>,
         content: ManifestContentType,
         added: Vec<DataFile>,
-        leaving: HashSet<Arc<str>>,
-        gone: HashSet<Path>,
+        leaving: &HashSet<Arc<str>>,
+        gone: &HashSet<Path>,
     ) -> Result<Rewritten, Error> {
         let merge = live.len() >= MANIFESTS_MOST || (self.merges && live.len() > 1);
         let is_replaced =
@@ -129,34 +172,41 @@ impl Rewrite<'_> {
         }
         let mut new = None;
         if !listing.is_empty() {
+            let Some(spec) = self.metadata.partition_spec_by_id(spec_id) else {
+                let message = format!("files of {} are in the partition spec {spec_id}, which its metadata does not have", self.table);
+                return Err(Error::new(Kind::Corrupt, message).with_table(self.table));
+            };
+            let schema = Arc::clone(partition::schema_of(self.metadata, spec));
             let path = Path::from(format!("{}/{}.avro", self.directory, uuid::Uuid::new_v4()));
-            new = Some(manifests::encode(self.store, path, content, Arc::clone(&self.schema), self.stamp, listing).await?);
+            let spec = spec.as_ref().clone();
+            new = Some(manifests::encode(self.store, path, content, schema, spec, self.stamp, listing).await?);
         }
         let replaced = replaced.into_iter().map(|m| Arc::from(m.manifest_path.as_str())).collect();
-        Ok(Rewritten { kept: kept.into_iter().cloned().collect(), replaced, new })
+        Ok(Rewritten { spec_id, kept: kept.into_iter().cloned().collect(), replaced, new })
     }
 
     fn data_records(
         &self,
         kept: Vec<FileRecord>,
-        appended: Vec<(Arc<WrittenFile>, FileRecord)>,
-        made: &Rewritten,
+        appended: Vec<((Arc<WrittenFile>, FileRecord), Home)>,
+        made: &[Rewritten],
     ) -> Vec<FileRecord> {
         let kept = kept.into_iter().map(|mut record| {
-            record.manifest = made.now_in(&record.manifest);
+            record.manifest = now_in(made, &record.manifest);
             record
         });
-        let new = appended.into_iter().map(|(_, mut record)| {
-            record.manifest = made.location();
+        let new = appended.into_iter().map(|((_, mut record), home)| {
+            record.manifest = listed_in(made, home.spec_id);
             record.sequence = self.stamp.sequence;
+            record.home = home.kept();
             record
         });
         kept.chain(new).collect()
     }
 
-    fn delete_records(&self, kept: Vec<DeleteRecord>, new: &[EncodedDeletes], made: &Rewritten) -> Vec<DeleteRecord> {
+    fn delete_records(&self, kept: Vec<DeleteRecord>, new: &[EncodedDeletes], made: &[Rewritten]) -> Vec<DeleteRecord> {
         let kept = kept.into_iter().map(|mut record| {
-            record.manifest = made.now_in(&record.manifest);
+            record.manifest = now_in(made, &record.manifest);
             record
         });
         let new = new.iter().map(|e| DeleteRecord {
@@ -167,7 +217,7 @@ impl Rewrite<'_> {
                 file_sequence_number: Some(self.stamp.sequence),
                 data_file: e.file.clone(),
             }),
-            manifest: made.location(),
+            manifest: listed_in(made, e.spec_id),
             scope: e.scope.clone(),
         });
         kept.chain(new).collect()
@@ -175,7 +225,13 @@ impl Rewrite<'_> {
 }
 
 /// The manifest entry of a data file, with the metrics of the columns that this table has.
-fn describe(store: &Store, written: &WrittenFile, ids: &HashSet<i32>, sort_order: Option<i32>) -> Result<DataFile, Error> {
+fn describe(
+    store: &Store,
+    written: &WrittenFile,
+    ids: &HashSet<i32>,
+    sort_order: Option<i32>,
+    home: &Home,
+) -> Result<DataFile, Error> {
     let columns = || written.metrics.columns.iter().filter(|(id, _)| ids.contains(*id));
     let counts = |of: fn(&crate::table::bounds::ColumnMetrics) -> Option<u64>| -> HashMap<i32, u64> {
         columns().filter_map(|(id, m)| Some((*id, of(m)?))).collect()
@@ -186,6 +242,8 @@ fn describe(store: &Store, written: &WrittenFile, ids: &HashSet<i32>, sort_order
     let mut builder = DataFileBuilder::default();
     builder
         .content(DataContentType::Data)
+        .partition_spec_id(home.spec_id)
+        .partition(home.values.clone())
         .file_path(store.location(&written.path))
         .file_format(DataFileFormat::Parquet)
         .record_count(written.rows)

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Error,
     error::Kind,
+    partition::{Home, NewHome},
     store::{Store, names},
     table::{
         FileRecord, Parts, TableSpec, TableState,
@@ -23,7 +24,10 @@ use bytes::Bytes;
 use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use model::LakeTable;
 use object_store::path::Path;
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// One table's part of a commit, ready to be written.
 #[derive(Debug)]
@@ -47,7 +51,10 @@ pub(super) async fn prepare(
 ) -> Result<Option<Prepared>, Error> {
     let (files, deletes) = former.map_or((&[][..], &[][..]), |f| (&f.parts.files[..], &f.parts.deletes[..]));
     let planned = plan(files, deletes, &change)?;
-    let reshapes = former.is_none_or(|f| change.spec.as_ref().is_some_and(|s| s != f.spec()) || properties_change(f, &change));
+    let reshapes = former.is_none_or(|f| {
+        let repartitions = change.partition_by.is_some() && change.partition_by != f.partition_by();
+        change.spec.as_ref().is_some_and(|s| s != f.spec()) || repartitions || properties_change(f, &change)
+    });
     if let (Some(moved), Some(former)) = (&change.moved, former)
         && !moved.is_of(former.schema())
     {
@@ -114,19 +121,23 @@ impl<'a> Work<'a> {
     ) -> Result<(NewMetadata, Files, Vec<(Path, Bytes)>), Error> {
         let former = self.former.map(|f| f.metadata.as_ref());
         let shaped = metadata::preview(&builder, &self.change.table)?;
-        let new_deletes = self.encode_deletes(std::mem::take(&mut planned.new_deletes)).await?;
+        let homes = partitions(&planned, &shaped, &self.change.table)?;
+        let new_deletes = self.encode_deletes(std::mem::take(&mut planned.new_deletes), homes).await?;
         planned.moves |= planned.is_empty();
         let operation = summary::operation(&planned, &new_deletes);
         let mut counts = summary::Counts::of(&planned, &new_deletes);
         let rewrite = Rewrite {
             store: self.store,
             directory: &self.directory,
-            schema: Arc::clone(shaped.current_schema()),
+            table: &self.change.table,
+            metadata: &shaped,
             sort_order: i32::try_from(shaped.default_sort_order_id()).ok(),
             stamp: self.stamp,
             merges: self.change.merge_manifests,
         };
-        let (files, mut written) = rewrite.run(self.former.map_or(&[], |f| &f.manifests), planned, new_deletes).await?;
+        let (mut files, mut written) = rewrite.run(self.former.map_or(&[], |f| &f.manifests), planned, new_deletes).await?;
+        let new = files.data.iter_mut().filter(|f| f.sequence == self.stamp.sequence);
+        crate::table::load::note_partitions(&shaped, &metadata::spec_of(&shaped)?.schema, new);
         counts.total(&files);
 
         let list = Path::from(format!("{}/snap-{}-{}.avro", self.directory, self.stamp.snapshot_id, uuid::Uuid::new_v4()));
@@ -144,7 +155,7 @@ impl<'a> Work<'a> {
         Ok((new, files, written))
     }
 
-    async fn encode_deletes(&self, new: Vec<Positions>) -> Result<Vec<EncodedDeletes>, Error> {
+    async fn encode_deletes(&self, new: Vec<Positions>, homes: HashMap<Path, Home>) -> Result<Vec<EncodedDeletes>, Error> {
         if new.is_empty() {
             return Ok(Vec::new());
         }
@@ -153,7 +164,8 @@ impl<'a> Work<'a> {
         let spellings = former.iter().filter_map(|f| Some((f.view.path.clone(), Arc::clone(f.spelling.as_ref()?)))).collect();
         runtime::blocking("encoding delete files", move || {
             let path = || Path::from(format!("{}/{}/data/{}-deletes.parquet", table.layer, table.name, uuid::Uuid::now_v7()));
-            new.iter().map(|positions| deletes::encode(&store, path(), positions, &spellings)).collect()
+            let home = |positions: &Positions| positions.keys().next().and_then(|file| homes.get(file));
+            new.iter().map(|positions| deletes::encode(&store, path(), positions, &spellings, home(positions))).collect()
         })
         .await?
     }
@@ -186,6 +198,19 @@ impl<'a> Work<'a> {
         let expected = self.former.map(|f| f.metadata_location.clone());
         Ok(Prepared { table, expected, writer: self.change.writer, files, data, state: TableState::new(parts, spec), garbage })
     }
+}
+
+/// The partitions of the files whose rows are deleted; those of unpartitioned tables are left out.
+fn partitions(planned: &Plan, shaped: &TableMetadata, table: &LakeTable) -> Result<HashMap<Path, Home>, Error> {
+    let touched: HashSet<&Path> = planned.new_deletes.iter().flat_map(|positions| positions.keys()).collect();
+    let mut homes = HashMap::new();
+    for record in planned.kept.iter().filter(|r| touched.contains(&r.view.path)) {
+        homes.extend(record.home.as_deref().map(|home| (record.view.path.clone(), home.clone())));
+    }
+    for (written, _) in planned.appended.iter().filter(|(w, _)| touched.contains(&w.path)) {
+        homes.insert(written.path.clone(), NewHome::resolve(written.home.as_ref(), shaped, table)?);
+    }
+    Ok(homes)
 }
 
 /// Where a users' table has its files: where its metadata says, and, once it was renamed, under its name.

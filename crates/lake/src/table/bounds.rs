@@ -82,13 +82,13 @@ impl Metrics {
             let metrics = self.columns.get(&id)?;
             let (min, max) = match (&metrics.lower, &metrics.upper) {
                 (lower, upper) if !field.data_type().is_nested() => (
-                    lower.as_ref().and_then(|d| array_of(d, field.data_type())),
-                    upper.as_ref().and_then(|d| array_of(d, field.data_type())),
+                    lower.as_ref().and_then(|d| array_of(d.literal(), field.data_type())),
+                    upper.as_ref().and_then(|d| array_of(d.literal(), field.data_type())),
                 ),
                 _ => (None, None),
             };
             let exact = [&metrics.lower, &metrics.upper].into_iter().flatten().all(is_exact);
-            Some((id, ColumnStats { min, max, exact, nulls: metrics.nulls, bytes: metrics.bytes }))
+            Some((id, ColumnStats { min, max, exact, nulls: metrics.nulls, bytes: metrics.bytes, ..ColumnStats::default() }))
         };
         schema.fields().iter().filter_map(of).collect()
     }
@@ -104,6 +104,7 @@ pub(crate) fn retype(stats: &BTreeMap<i32, ColumnStats>, schema: &Schema) -> BTr
         };
         known.min = to(known.min);
         known.max = to(known.max);
+        known.constant = to(known.constant);
         Some((id, known))
     };
     schema.fields().iter().filter_map(of).collect()
@@ -239,9 +240,9 @@ fn is_exact(bound: &Datum) -> bool {
     }
 }
 
-/// A bound as an array of length one in the column's type, widened where the column was.
-fn array_of(bound: &Datum, data_type: &DataType) -> Option<ArrayRef> {
-    let narrow: ArrayRef = match (bound.literal(), data_type) {
+/// A value of metadata as an array of length one in the column's type, widened where the column was.
+pub(crate) fn array_of(value: &PrimitiveLiteral, data_type: &DataType) -> Option<ArrayRef> {
+    let narrow: ArrayRef = match (value, data_type) {
         (PrimitiveLiteral::Boolean(v), _) => Arc::new(BooleanArray::from(vec![*v])),
         (PrimitiveLiteral::Int(v), DataType::Date32) => Arc::new(Date32Array::from(vec![*v])),
         (PrimitiveLiteral::Int(v), _) => Arc::new(Int32Array::from(vec![*v])),
@@ -304,7 +305,7 @@ mod tests {
             prop_assert_eq!(&small, &large);
             let back = Datum::try_from_bytes(&small.clone().unwrap().to_bytes().unwrap(), primitive).unwrap();
             prop_assert_eq!(back.literal(), &PrimitiveLiteral::Int128(i128::from(value)));
-            let array = array_of(&back, &DataType::Decimal128(12, 2)).unwrap();
+            let array = array_of(back.literal(), &DataType::Decimal128(12, 2)).unwrap();
             prop_assert_eq!(array.as_any().downcast_ref::<Decimal128Array>().unwrap().value(0), i128::from(value));
         }
     }
@@ -318,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_old_bound_is_widened_with_its_column() {
-        let wide = array_of(&Datum::int(7), &DataType::Int64).unwrap();
+        let wide = array_of(Datum::int(7).literal(), &DataType::Int64).unwrap();
         assert_eq!(wide.as_any().downcast_ref::<Int64Array>().unwrap().value(0), 7);
     }
 }

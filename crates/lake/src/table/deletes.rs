@@ -2,6 +2,7 @@
 
 use crate::{
     Error,
+    partition::Home,
     store::{Store, names},
     table::with_field_id,
 };
@@ -44,6 +45,8 @@ pub(crate) struct EncodedDeletes {
     pub file: DataFile,
     /// The data file it belongs to, where there is only one.
     pub scope: Option<Path>,
+    /// The partition spec of its data files.
+    pub spec_id: i32,
 }
 
 fn schema() -> SchemaRef {
@@ -56,11 +59,11 @@ fn schema() -> SchemaRef {
 /// How outside engines spell the places of data files, where they do so in another way than lakebox.
 pub(crate) type Spellings = HashMap<Path, Arc<str>>;
 
-/// Encodes one delete file at `path`, whose name gets the digest of what is inside. It computes: call it from a thread that may.
+/// Encodes one delete file at `path`, in the partition of its data files, whose name gets the digest of what is inside. It computes: call it from a thread that may.
 ///
 /// # Errors
 /// [`crate::error::Kind::Bug`] where there is nothing to delete or Parquet refuses.
-pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, spellings: &Spellings) -> Result<EncodedDeletes, Error> {
+pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, spellings: &Spellings, home: Option<&Home>) -> Result<EncodedDeletes, Error> {
     let location = |path: &Path| spellings.get(path).map_or_else(|| store.location(path), |s| s.to_string());
     let mut located: Vec<(String, &Arc<RoaringBitmap>)> = positions.iter().map(|(path, rows)| (location(path), rows)).collect();
     // The specification wants them sorted by file, as it is spelt, and row.
@@ -92,13 +95,13 @@ pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, spellings
     }
     writer.close().map_err(failed)?;
     let path = names::with_digest(&path, &bytes);
-    let file = describe(store, &path, bytes.len() as u64, &located)?;
+    let file = describe(store, &path, bytes.len() as u64, &located, home)?;
     let scope = if positions.len() == 1 { positions.keys().next().cloned() } else { None };
-    Ok(EncodedDeletes { path, bytes: bytes.into(), file, scope })
+    Ok(EncodedDeletes { path, bytes: bytes.into(), file, scope, spec_id: home.map_or(0, |h| h.spec_id) })
 }
 
 /// The manifest entry of a delete file, with bounds that let readers skip it exactly when they may.
-fn describe(store: &Store, path: &Path, bytes: u64, located: &[(String, &Arc<RoaringBitmap>)]) -> Result<DataFile, Error> {
+fn describe(store: &Store, path: &Path, bytes: u64, located: &[(String, &Arc<RoaringBitmap>)], home: Option<&Home>) -> Result<DataFile, Error> {
     let (Some((first, _)), Some((last, _))) = (located.first(), located.last()) else {
         return Err(Error::new(crate::error::Kind::Bug, "a delete file was to be written without deletes"));
     };
@@ -106,7 +109,11 @@ fn describe(store: &Store, path: &Path, bytes: u64, located: &[(String, &Arc<Roa
     let highest = located.iter().filter_map(|(_, p)| p.max()).max().unwrap_or(0);
     let rows: u64 = located.iter().map(|(_, p)| p.len()).sum();
     let counts = |n: u64| HashMap::from([(FILE_PATH_ID, n), (POS_ID, n)]);
-    DataFileBuilder::default()
+    let mut builder = DataFileBuilder::default();
+    if let Some(home) = home {
+        builder.partition_spec_id(home.spec_id).partition(home.values.clone());
+    }
+    builder
         .content(DataContentType::PositionDeletes)
         .file_path(store.location(path))
         .file_format(DataFileFormat::Parquet)
@@ -173,7 +180,7 @@ mod tests {
                 .collect();
             let store = store();
             let path = Path::from("t/data/d.parquet");
-            let encoded = encode(&store, path.clone(), &positions, &Spellings::new()).unwrap();
+            let encoded = encode(&store, path.clone(), &positions, &Spellings::new(), None).unwrap();
             let back = decode(&store, &path, encoded.bytes).unwrap();
             prop_assert_eq!(back.len(), positions.len());
             let bound = |b: &HashMap<i32, Datum>, id| b[&id].literal().clone();

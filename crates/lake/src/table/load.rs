@@ -4,6 +4,7 @@ use super::{DeleteRecord, FileRecord, Parts, TableState, bounds::Metrics, delete
 use crate::{
     Error,
     commit::{manifests, metadata},
+    partition::{self, Home},
     store::Store,
     view::ViewFile,
 };
@@ -58,7 +59,8 @@ pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: Tabl
     let table = pointer.table;
     let spec = metadata::spec_of(&metadata)?;
     let list = metadata.current_snapshot().map(|s| s.manifest_list().to_owned());
-    let Contents { manifests, files, deletes } = contents(store, table, list.as_deref(), &spec.schema).await?;
+    let Contents { manifests, mut files, deletes } = contents(store, table, list.as_deref(), &spec.schema).await?;
+    note_partitions(&metadata, &spec.schema, files.iter_mut());
     let parts = Parts {
         table: table.clone(),
         writer: pointer.writer,
@@ -70,6 +72,15 @@ pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: Tabl
         deletes,
     };
     Ok(TableState::new(parts, spec))
+}
+
+/// Notes in the statistics of files what their partitions say of their columns.
+pub(crate) fn note_partitions<'a>(metadata: &TableMetadata, columns: &Schema, files: impl Iterator<Item = &'a mut FileRecord>) {
+    for file in files {
+        let Some(home) = file.home.as_deref() else { continue };
+        let Some(spec) = metadata.partition_spec_by_id(home.spec_id).filter(|s| !s.fields().is_empty()) else { continue };
+        partition::note(Arc::make_mut(&mut file.view.stats), spec, &home.values, columns, file.view.rows);
+    }
 }
 
 /// What the manifest list of a snapshot leads to.
@@ -98,9 +109,10 @@ pub(crate) async fn contents(store: &Store, table: &LakeTable, list: Option<&str
         }
         match entry.content_type() {
             DataContentType::Data => {
-                let record = file_record(store, table, &entry, manifest, schema)?;
-                if !entry.data_file.partition().fields().is_empty() || spec_id != 0 {
-                    homes.insert(record.view.path.clone(), (spec_id, entry.data_file.partition().clone()));
+                let mut record = file_record(store, table, &entry, manifest, schema)?;
+                record.home = Home { spec_id, values: entry.data_file.partition().clone() }.kept();
+                if let Some(home) = &record.home {
+                    homes.insert(record.view.path.clone(), Arc::clone(home));
                 }
                 files.push(record);
             }
@@ -123,8 +135,8 @@ struct Listed {
     entry: Arc<ManifestEntry>,
 }
 
-/// Partition spec and partition of data files; those of unpartitioned tables are left out.
-type Homes = HashMap<Path, (i32, Struct)>;
+/// Partitions of data files; those of unpartitioned tables are left out.
+type Homes = HashMap<Path, Arc<Home>>;
 
 async fn entries(store: &Store, manifest: &ManifestFile) -> Result<Vec<Listed>, Error> {
     let name: Arc<str> = Arc::from(manifest.manifest_path.as_str());
@@ -149,7 +161,7 @@ fn file_record(
     let path = store.path(entry.file_path())?;
     let spelling = (store.location(&path) != entry.file_path()).then(|| Arc::from(entry.file_path()));
     let view = ViewFile { path, bytes: entry.file_size_in_bytes(), rows: entry.record_count(), deleted: None, stats };
-    Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None, spelling })
+    Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None, spelling, home: None })
 }
 
 /// By the specification a position delete only hides rows of files in its own partition. Some readers go by that and others by the path
@@ -181,13 +193,13 @@ async fn hide(
     let mut all: BTreeMap<Path, RoaringBitmap> = BTreeMap::new();
     let mut wide: BTreeMap<Path, RoaringBitmap> = BTreeMap::new();
     let mut records = Vec::new();
-    let plain = (0, Struct::empty());
+    let plain = Arc::new(Home { spec_id: 0, values: Struct::empty() });
     let live: HashSet<Path> = files.iter().map(|f| f.view.path.clone()).collect();
     for (manifest, spec_id, entry, positions) in futures::future::try_join_all(read).await? {
         let scope = entry.data_file.referenced_data_file().map(|location| store.path(&location)).transpose()?;
         for (path, rows) in positions {
-            let (home_spec, home) = homes.get(&path).unwrap_or(&plain);
-            if live.contains(&path) && (*home_spec != spec_id || home != entry.data_file.partition()) {
+            let home = homes.get(&path).unwrap_or(&plain);
+            if live.contains(&path) && (home.spec_id != spec_id || home.values != *entry.data_file.partition()) {
                 return Err(misplaced(table, &entry, &path));
             }
             if scope.is_none() {

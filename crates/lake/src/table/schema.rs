@@ -110,7 +110,8 @@ fn arrow_field(field: &NestedField, name: &str) -> Result<Field, Error> {
     Ok(Field::new(name, data_type, !field.required).with_metadata(metadata))
 }
 
-fn arrow_type(from: &Type) -> Option<DataType> {
+/// The Arrow type of an Iceberg type; none of those that lakebox can't read.
+pub(crate) fn arrow_type(from: &Type) -> Option<DataType> {
     Some(match from {
         Type::Primitive(primitive) => arrow_primitive(primitive)?,
         Type::List(list) => DataType::List(Arc::new(arrow_field(&list.element_field, LIST_ITEM).ok()?)),

@@ -1,11 +1,15 @@
 use super::TableSpec;
+use crate::partition::{self, Home, PartitionField};
 use crate::view::{TableView, ViewFile};
 use arrow::datatypes::SchemaRef;
 use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile, TableMetadata};
 use model::LakeTable;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// A table as the catalog's pointer says it is: immutable, shared, and replaced as a whole by the next commit.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct FileRecord {
     pub in_wide: Option<Arc<RoaringBitmap>>,
     /// How the metadata spells its place, where an outside engine did so in another way than lakebox: deletes must name it in the same words.
     pub spelling: Option<Arc<str>>,
+    /// Its partition; none in tables that never had any.
+    pub home: Option<Arc<Home>>,
 }
 
 /// A live delete file.
@@ -110,6 +116,10 @@ pub struct FileInfo {
     pub bytes: u64,
     /// Data sequence number.
     pub sequence: i64,
+    /// The partition spec that it was written under.
+    pub spec_id: i32,
+    /// Its partition: each field of the spec with its value as JSON. None where the spec has no fields.
+    pub partition: Option<String>,
 }
 
 impl TableState {
@@ -200,15 +210,68 @@ impl TableState {
         self.parts.metadata.last_updated_ms() * 1000
     }
 
-    /// Why lakebox can't write files of the table itself, where it can't: it writes format version 2 without partitions.
+    /// Why lakebox can't write files of the table itself, where it can't: it writes format version 2, in partitions by transforms that it knows of types that
+    /// it can tell them by.
     pub fn foreign(&self) -> Option<String> {
         let metadata = &self.parts.metadata;
         if metadata.format_version() != FormatVersion::V2 {
             return Some(format!("it has Iceberg format version {}", metadata.format_version() as u8));
         }
-        let plain =
-            metadata.partition_specs_iter().all(|spec| spec.is_unpartitioned()) && metadata.default_partition_spec_id() == 0;
-        (!plain).then(|| "an outside engine partitioned it".to_owned())
+        partition::unwritable(metadata, self.schema())
+    }
+
+    /// How the table is partitioned; empty where it is not. None where this version does not know one of its transforms.
+    pub fn partition_by(&self) -> Option<Vec<PartitionField>> {
+        partition::of_metadata(&self.parts.metadata)
+    }
+
+    /// Whether the table, or one of its files, is partitioned by the column of this field id.
+    pub(crate) fn is_partitioned_by(&self, column: Option<i32>) -> bool {
+        let metadata = &self.parts.metadata;
+        let homes = self.parts.files.iter().filter_map(|f| f.home.as_ref().map(|home| home.spec_id));
+        let specs: HashSet<i32> = homes.chain([metadata.default_partition_spec_id()]).collect();
+        let mut fields = specs.into_iter().filter_map(|id| metadata.partition_spec_by_id(id)).flat_map(|s| s.fields());
+        fields.any(|f| Some(f.source_id) == column)
+    }
+
+    /// How files of a partition spec are partitioned, as it is written: `day(created_at), bucket(16, id)`. Empty where they are not.
+    pub fn partitioned_by(&self, spec_id: i32) -> String {
+        let metadata = &self.parts.metadata;
+        let Some(spec) = metadata.partition_spec_by_id(spec_id) else { return String::new() };
+        let schema = partition::schema_of(metadata, spec);
+        let field = |f: &iceberg::spec::PartitionField| {
+            let column = schema.name_by_field_id(f.source_id).unwrap_or("?").to_owned();
+            let known = partition::PartitionTransform::of_iceberg(f.transform);
+            known.map_or_else(|| format!("{}({column})", f.transform), |transform| PartitionField { column, transform }.to_string())
+        };
+        spec.fields().iter().map(field).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The partition spec of new files.
+    pub fn spec_id(&self) -> i32 {
+        self.parts.metadata.default_partition_spec_id()
+    }
+
+    /// The files of each partition, as positions in [`Self::files`]. All are of one partition where there are none.
+    pub(crate) fn partitions(&self) -> Vec<Vec<usize>> {
+        if self.parts.files.iter().all(|f| f.home.is_none()) {
+            return vec![(0..self.parts.files.len()).collect()];
+        }
+        let mut places: HashMap<Option<&Home>, usize> = HashMap::new();
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (i, file) in self.parts.files.iter().enumerate() {
+            let place = *places.entry(file.home.as_deref()).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[place].push(i);
+        }
+        groups
+    }
+
+    /// The partition of a file, by its position in [`Self::files`].
+    pub(crate) fn home(&self, file: usize) -> Option<&Arc<Home>> {
+        self.parts.files.get(file)?.home.as_ref()
     }
 
     /// A table property.
@@ -279,7 +342,12 @@ impl TableState {
             deleted_rows: f.view.deleted.as_ref().map_or(0, |d| d.len()),
             bytes: f.view.bytes,
             sequence: f.sequence,
+            spec_id: f.home.as_ref().map_or(0, |h| h.spec_id),
+            partition: f.home.as_ref().and_then(|h| partition::shown(&self.parts.metadata, h.spec_id, &h.values)),
         });
+        let specs: HashMap<&str, i32> =
+            self.parts.manifests.iter().map(|m| (m.manifest_path.as_str(), m.partition_spec_id)).collect();
+        let spec_of = |d: &DeleteRecord| specs.get(d.manifest.as_ref()).copied().unwrap_or(0);
         let deletes = self.parts.deletes.iter().map(|d| FileInfo {
             location: d.entry.file_path().to_owned(),
             is_deletes: true,
@@ -287,6 +355,8 @@ impl TableState {
             deleted_rows: 0,
             bytes: d.entry.file_size_in_bytes(),
             sequence: d.entry.sequence_number().unwrap_or(0),
+            spec_id: spec_of(d),
+            partition: partition::shown(&self.parts.metadata, spec_of(d), d.entry.data_file.partition()),
         });
         data.chain(deletes).collect()
     }

@@ -130,6 +130,15 @@ impl DataFileWriter {
         }
     }
 
+    /// Bytes that are held in memory, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Sampling { held, .. } => held.iter().map(RecordBatch::get_array_memory_size).sum(),
+            State::Writing(writer) => writer.memory_size(),
+            State::Broken => 0,
+        }
+    }
+
     /// Appends rows: the columns of the schema in its order. Names don't matter, types must agree.
     ///
     /// # Errors
@@ -196,6 +205,7 @@ impl DataFileWriter {
             stats,
             split_offsets,
             sorted: self.options.sorted,
+            home: None,
             _held: self.held,
         })
     }

@@ -1,5 +1,5 @@
 use super::bounds::Metrics;
-use crate::{ColumnStats, store::Held, view::ViewFile};
+use crate::{ColumnStats, partition::NewHome, store::Held, view::ViewFile};
 use object_store::path::Path;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,6 +17,8 @@ pub struct WrittenFile {
     pub(crate) split_offsets: Vec<i64>,
     /// Whether the rows follow the sort order of the table they are for.
     pub(crate) sorted: bool,
+    /// The partition it belongs to; none for unpartitioned tables.
+    pub(crate) home: Option<NewHome>,
     /// Until somebody has committed it, or given it up, it is no orphan.
     pub(crate) _held: Held,
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     DataFileWriter, Error, FileSettings, Store, TableState, WriterOptions, WrittenFile, field_id,
+    partition::{self, Home, NewHome},
     sink::{former, shape},
     table::{
         marked_data_path,
@@ -38,7 +39,7 @@ pub(crate) struct Rewritten {
     pub moved: Arc<Moved>,
 }
 
-/// Rewrites `files` of the table as `state` has it. Nothing names the new files until they are committed; where that never happens they are orphans.
+/// Rewrites `files` of the table as `state` has it, all of one partition, which the new files are in. Nothing names the new files until they are committed; where that never happens they are orphans.
 ///
 /// # Errors
 /// [`crate::Kind::Corrupt`] or [`crate::Kind::Storage`] where a file can't be read or written; [`crate::Kind::Conflict`] where `stop` was given.
@@ -46,11 +47,13 @@ pub(crate) async fn rewrite(
     store: &Store,
     state: &TableState,
     files: Vec<ViewFile>,
+    home: Option<Arc<Home>>,
     thresholds: &Thresholds,
     stop: &CancellationToken,
 ) -> Result<Rewritten, Error> {
     let clustering = Clustering::of(state)?;
     let mut work = Work::new(store, state, clustering.as_ref(), rows_per_file(&files, thresholds.file_bytes))?;
+    work.home = home;
     let ids: Vec<i32> = state.schema().fields().iter().filter_map(|f| field_id(f)).collect();
     let handle = tokio::runtime::Handle::current();
     let stop = stop.clone();
@@ -84,6 +87,8 @@ struct Work {
     /// Rows in order that did not fit into memory.
     runs: Runs,
     options: WriterOptions,
+    /// The partition of all rows.
+    home: Option<Arc<Home>>,
     rows_per_file: u64,
     old: HashMap<Path, OldFile>,
     /// Rows that wait to be brought into order, each with its file and row.
@@ -108,6 +113,7 @@ impl Work {
             schema: Arc::clone(state.schema()),
             order,
             mark: mark(clustering, &files).unwrap_or_default(),
+            home: None,
             options: WriterOptions { files, laid_out_by, ..WriterOptions::default() },
             runs: Runs::new(state.schema()),
             claims_order: clustering.is_some_and(|c| c.is_sort_order(&state.spec().sort_order)),
@@ -139,7 +145,10 @@ impl Work {
         if rows.num_rows() == 0 {
             return Ok(());
         }
-        let rows = shape::project(&rows, &identified(&rows.schema(), &self.schema), &self.schema)?;
+        let found = identified(&rows.schema(), &self.schema);
+        let rows = shape::project(&rows, &found, &self.schema)?;
+        let has = |id| shape::position(&found, Some(id)).is_some();
+        let rows = partition::filled(rows, file, has).map_err(|e| Error::bug("filling in what partitions say", e))?;
         let places = places.into_iter().map(|row| (number, row)).collect();
         if self.order.is_none() {
             return self.write(&rows, places);
@@ -220,6 +229,7 @@ impl Work {
         let mut file = writer.finish()?;
         // All rows of a rewrite are in one order, from its first file to its last.
         file.sorted = self.claims_order;
+        file.home = self.home.as_deref().map(|h| NewHome { spec_id: Some(h.spec_id), values: h.values.clone() });
         self.done.push(Arc::new(file));
         Ok(())
     }

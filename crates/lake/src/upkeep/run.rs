@@ -1,7 +1,7 @@
 //! One step of upkeep on one table, from choosing to committing.
 
 use super::{Clustering, LAYOUT, Retention, Thresholds, order::mark, rewrite};
-use crate::{Error, FILES, FileSettings, Kind, Lake, TableChange, TableState};
+use crate::{Error, FILES, FileSettings, Kind, Lake, TableChange, TableState, view::ViewFile};
 use model::LakeTable;
 use runtime::CancellationToken;
 use std::sync::Arc;
@@ -126,8 +126,18 @@ impl Lake {
             return Ok(Vec::new());
         }
         let mark = mark(Clustering::of(state)?.as_ref(), &FileSettings::of(state)?);
-        let (files, mark) = (state.files(), mark.as_deref());
-        Ok(if all { thresholds.choose_all(files, mark) } else { thresholds.choose(files, mark) })
+        let mark = mark.as_deref();
+        let choose = |files: &[ViewFile]| if all { thresholds.choose_all(files, mark) } else { thresholds.choose(files, mark) };
+        let groups = state.partitions();
+        if groups.len() < 2 {
+            return Ok(choose(state.files()));
+        }
+        // One partition at a time: a file holds rows of one alone.
+        let of_group = |group: Vec<usize>| {
+            let files: Vec<ViewFile> = group.iter().filter_map(|&i| state.files().get(i).cloned()).collect();
+            choose(&files).into_iter().filter_map(|i| group.get(i).copied()).collect::<Vec<_>>()
+        };
+        Ok(groups.into_iter().map(of_group).find(|chosen| !chosen.is_empty()).unwrap_or_default())
     }
 
     /// Declares in which order upkeep lays a table's rows out; `None` leaves it to the table's own sort order. Files follow with the next rewrites.
@@ -189,7 +199,8 @@ impl Lake {
         };
         let mut change = TableChange::new(state.table().clone());
         change.remove_files = files.iter().map(|f| f.path.clone()).collect();
-        let rewritten = rewrite::rewrite(self.warehouse(), state, files, thresholds, stop).await?;
+        let home = chosen.first().and_then(|&i| state.home(i)).cloned();
+        let rewritten = rewrite::rewrite(self.warehouse(), state, files, home, thresholds, stop).await?;
         done.files_after = rewritten.files.len() as u64;
         done.bytes_after = rewritten.files.iter().map(|f| f.bytes).sum();
         self.note_rewritten(done.bytes_after);

@@ -1,4 +1,5 @@
 use super::{Problem, Schedule, tables::tables_in};
+use lake::PartitionField;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, value::Kwargs};
 use model::{LakeTable, Layer, TableId, lake_name};
 use parking_lot::Mutex;
@@ -28,6 +29,8 @@ pub struct Model {
     pub debounce: Option<Duration>,
     /// Sort order as (column, descending); empty where unsorted.
     pub sort_order: Vec<(String, bool)>,
+    /// How its rows are partitioned; empty where they are not.
+    pub partition_by: Vec<PartitionField>,
     /// Columns that identify a row; empty where none are declared.
     pub key: Vec<String>,
     /// Every table that it reads.
@@ -64,6 +67,7 @@ struct Said {
     schedule: Option<Schedule>,
     debounce: Option<Duration>,
     sort_order: Vec<(String, bool)>,
+    partition_by: Vec<PartitionField>,
     key: Vec<String>,
 }
 
@@ -81,7 +85,10 @@ pub(crate) fn render(name: &str, file: &Path, text: &str, names: &BTreeSet<Strin
         return Err(Problem::new(file, None, text).with_hint("Write the select alone; lakebox makes the table from its rows."));
     }
     let schedule = said.schedule.unwrap_or(Schedule::OnCommit);
-    let what = format!("{sql}\u{0}{:?}\u{0}{:?}", said.sort_order, said.key);
+    let mut what = format!("{sql}\u{0}{:?}\u{0}{:?}", said.sort_order, said.key);
+    for field in &said.partition_by {
+        what.push_str(&format!("\u{0}{field}"));
+    }
     Ok(Model {
         name: name.to_owned(),
         file: file.to_owned(),
@@ -90,6 +97,7 @@ pub(crate) fn render(name: &str, file: &Path, text: &str, names: &BTreeSet<Strin
         schedule,
         debounce: said.debounce,
         sort_order: said.sort_order,
+        partition_by: said.partition_by,
         key: said.key,
         upstream,
         fingerprint: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(what.as_bytes())),
@@ -147,10 +155,12 @@ fn configure(said: &mut Said, options: &Kwargs) -> Result<String, minijinja::Err
     }
     let columns = options.get::<Option<Vec<String>>>("sort_order")?.unwrap_or_default();
     said.sort_order = columns.iter().map(|column| sort_column(column)).collect();
+    let fields = options.get::<Option<Vec<String>>>("partition_by")?.unwrap_or_default();
+    said.partition_by = fields.iter().map(|field| field.parse().map_err(wrong::<String>)).collect::<Result<_, _>>()?;
     said.key = options.get::<Option<Vec<String>>>("key")?.unwrap_or_default();
     options.assert_all_used().map_err(|e| {
         wrong(format!(
-            "{}; config takes description, schedule, debounce, sort_order and key",
+            "{}; config takes description, schedule, debounce, sort_order, partition_by and key",
             e.detail().unwrap_or("unknown setting")
         ))
     })?;
@@ -238,13 +248,14 @@ mod tests {
 
     #[test]
     fn a_model_says_what_it_is_and_reads() {
-        let text = "{{ config(description='By day', schedule='0 * * * *', debounce='30s', sort_order=['day desc', 'kind'], key=['day']) }}\n\
+        let text = "{{ config(description='By day', schedule='0 * * * *', debounce='30s', sort_order=['day desc', 'kind'], partition_by=['month(day)', 'bucket(8, kind)'], key=['day']) }}\n\
                     select * from {{ source('shop', 'orders') }} join {{ source('shop', 'billing.x', layer='bronze') }} using (id), {{ ref('months') }} -- end";
         let model = read(text).expect("a good model");
         assert_eq!(model.description, "By day");
         assert_eq!(model.schedule.to_string(), "0 * * * *");
         assert_eq!(model.debounce, Some(Duration::from_secs(30)));
         assert_eq!(model.sort_order, [("day".to_owned(), true), ("kind".to_owned(), false)]);
+        assert_eq!(model.partition_by.iter().map(ToString::to_string).collect::<Vec<_>>(), ["month(day)", "bucket(8, kind)"]);
         assert_eq!(model.key, ["day"]);
         let upstream: Vec<_> = model.upstream.iter().map(ToString::to_string).collect();
         assert_eq!(upstream, ["bronze.shop_billing_x", "silver.shop_orders", "gold.months"]);
@@ -268,6 +279,7 @@ mod tests {
             ("{{ config(schedule='daily') }}\nselect 1", Some(1), "schedule `daily` is neither"),
             ("{{ config(debounce='soon') }}\nselect 1", Some(1), "debounce `soon` is not a duration"),
             ("\n\n{{ config(sorting=['x']) }} select 1", Some(3), "sorting"),
+            ("{{ config(partition_by=['week(x)']) }}\nselect 1", Some(1), "`week(x)` is no partition transform"),
             ("select {{ nothing }}", Some(1), "undefined"),
             ("select 1 {{ oops", Some(1), "syntax"),
             ("select * from {{ source('a', 'b', layer='gold') }}", Some(1), "not in `gold`"),

@@ -82,19 +82,20 @@ impl Runner {
         };
         self.check_columns(model, &options).map_err(failed)?;
         let rows: SendableBatches = Box::pin(running.stream.map(|batch| batch.map_err(Into::into)));
-        let replaced = self.lake.replace(model.table(), rows, options).await;
+        let replaced = self.lake.replace_partitioned(model.table(), rows, options, &model.partition_by).await;
         let replaced = replaced.map_err(|e| failed(lake_error(e)))?;
         Ok((run, replaced.rows))
     }
 
     /// Columns that the configuration names must be among those that the statement returns.
     fn check_columns(&self, model: &Model, options: &ReplaceOptions) -> Result<(), Error> {
-        let named = model.sort_order.iter().map(|(column, _)| column).chain(&model.key);
+        let partitions = model.partition_by.iter().map(|field| &field.column);
+        let named = model.sort_order.iter().map(|(column, _)| column).chain(partitions).chain(&model.key);
         match named.into_iter().find(|column| options.schema.column_with_name(column).is_none()) {
             None => Ok(()),
             Some(column) => {
                 let text =
-                    format!("{}: sort_order or key names `{column}`, which the statement does not return", model.file.display());
+                    format!("{}: sort_order, partition_by or key names `{column}`, which the statement does not return", model.file.display());
                 Err(Error::new(Kind::BrokenModel, text).with_hint("Add the column to the select, or take it out of config()."))
             }
         }

@@ -263,6 +263,8 @@ impl Upkeep {
                 }
                 let mut all = Done::default();
                 let mut gave_way = 0;
+                // Files that are laid out anew one partition after the other may stay as many as they were.
+                let mut rounds = lake.view().tables.get(table).map_or(0, |t| t.files.len());
                 loop {
                     let rewritten = lake.rewrite_files(table, &of.policy.thresholds, doing.asked, &self.shared.stop).await;
                     let done = match rewritten {
@@ -273,7 +275,8 @@ impl Upkeep {
                         other => other?,
                     };
                     // A table that is written to all the time is never quite right.
-                    let progress = done.files_after < done.files_before || done.deleted_rows > 0;
+                    rounds = rounds.saturating_sub(1);
+                    let progress = done.files_after < done.files_before || done.deleted_rows > 0 || rounds > 0;
                     all = all.and(done);
                     if !doing.asked || !done.anything() || !progress {
                         return Ok(all);

@@ -56,6 +56,10 @@ impl Executor<'_> {
                     checked(name)?;
                     changes.push(ColumnChange::Retype(name.clone(), self.engine.sql_type(data_type).boxed().await?));
                 }
+                ColumnStep::Partition(by) => {
+                    by.iter().try_for_each(|field| checked(&field.column))?;
+                    changes.push(ColumnChange::Partition(by.clone()));
+                }
                 ColumnStep::Require { name, required } => {
                     checked(name)?;
                     if *required {

@@ -135,7 +135,7 @@ impl Executor<'_> {
             Ddl::CreateView { name, columns, query, or_replace } => {
                 self.create_view(&name, columns, *query, or_replace).boxed().await.map(|()| done(None))
             }
-            Ddl::CreateTable { name, columns, key, if_not_exists } => {
+            Ddl::CreateTable { name, columns, key, partition_by, if_not_exists } => {
                 let table = self.target(&name)?;
                 if self.find(&table).is_some() {
                     return if if_not_exists { Ok(skipped) } else { Err(exists("relation", &table.to_string())) };
@@ -144,10 +144,10 @@ impl Executor<'_> {
                 if let Some(unknown) = key.iter().find(|k| schema.column_with_name(k).is_none()) {
                     return Err(Error::new(Kind::UnknownColumn, format!("the key names `{unknown}`, which is no column")));
                 }
-                self.put(table, schema, key, Box::pin(futures::stream::empty())).boxed().await?;
+                self.put(table, schema, key, &partition_by, Box::pin(futures::stream::empty())).boxed().await?;
                 Ok(done(None))
             }
-            Ddl::CreateTableAs { name, query, or_replace, if_not_exists } => {
+            Ddl::CreateTableAs { name, query, partition_by, or_replace, if_not_exists } => {
                 let table = self.target(&name)?;
                 match self.find(&table) {
                     Some(_) if if_not_exists => return Ok(skipped),
@@ -160,7 +160,7 @@ impl Executor<'_> {
                 unique(&schema)?;
                 let all = (0..schema.fields().len()).map(Some).collect();
                 let rows = into_table(running.stream, Arc::clone(&schema), all);
-                self.put(table, schema, Vec::new(), rows).boxed().await.map(|rows| done(Some(rows)))
+                self.put(table, schema, Vec::new(), &partition_by, rows).boxed().await.map(|rows| done(Some(rows)))
             }
             Ddl::Drop { views, names, if_exists, cascade } => {
                 let mut dropped = false;
@@ -187,7 +187,9 @@ impl Executor<'_> {
                     let view = self.view();
                     let Some(known) = view.tables.get(&table) else { return Err(missing("table", &name)) };
                     let (schema, key) = (crate::sql_types::plain_schema(&known.schema), known.key.clone());
-                    self.put(table, schema, key, Box::pin(futures::stream::empty())).boxed().await?;
+                    let state = self.transaction.touch(self.lake, &table).boxed().await.map_err(lake_error)?;
+                    let partition_by = state.partition_by().unwrap_or_default();
+                    self.put(table, schema, key, &partition_by, Box::pin(futures::stream::empty())).boxed().await?;
                 }
                 Ok(done(None))
             }
@@ -296,11 +298,12 @@ impl Executor<'_> {
         table: LakeTable,
         schema: SchemaRef,
         key: Vec<String>,
+        partition_by: &[lake::PartitionField],
         rows: lake::SendableBatches,
     ) -> Result<u64, Error> {
         let options =
             ReplaceOptions { schema, key, sort_order: Vec::new(), summary: BTreeMap::new(), writer: Some(SQL_WRITER.to_owned()) };
-        self.transaction.put_table(self.lake, table, rows, options).boxed().await.map_err(lake_error)
+        self.transaction.put_table(self.lake, table, rows, options, partition_by).boxed().await.map_err(lake_error)
     }
 
     /// Runs a query of the statement on what the transaction sees.

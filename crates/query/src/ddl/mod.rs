@@ -3,11 +3,13 @@
 mod alone;
 mod columns;
 mod execute;
+mod partitions;
 mod rows;
 mod statement;
 
 pub use alone::Changed;
 pub(crate) use alone::{Alone, alone};
 pub(crate) use execute::{Done, Executor, commit, lake_error, typed_values};
+pub(crate) use partitions::rewrite as partitioned;
 pub(crate) use rows::{fitted, places};
 pub(crate) use statement::{Ddl, ObjectPath, ddl_of, identifier, path_of};

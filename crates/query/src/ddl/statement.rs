@@ -1,3 +1,4 @@
+use super::partitions;
 use crate::{
     Error, Kind,
     dml::{RowChange, row_change},
@@ -10,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     CreateView, Ident, ObjectName, ObjectType, Query, RenameTableNameKind, SchemaName, SetExpr, Statement as Sql,
     TableConstraint, TableObject,
 };
+use lake::PartitionField;
 use model::Layer;
 use std::sync::Arc;
 
@@ -42,11 +44,13 @@ pub(crate) enum Ddl {
         name: ObjectPath,
         columns: Vec<ColumnOf>,
         key: Vec<String>,
+        partition_by: Vec<PartitionField>,
         if_not_exists: bool,
     },
     CreateTableAs {
         name: ObjectPath,
         query: Box<Query>,
+        partition_by: Vec<PartitionField>,
         or_replace: bool,
         if_not_exists: bool,
     },
@@ -97,6 +101,7 @@ pub(crate) enum ColumnStep {
     Rename { from: String, to: String },
     Retype { name: String, data_type: datafusion::sql::sqlparser::ast::DataType },
     Require { name: String, required: bool },
+    Partition(Vec<PartitionField>),
 }
 
 /// A column of a new table.
@@ -240,6 +245,10 @@ fn column_steps(operation: &AlterTableOperation) -> Result<Vec<ColumnStep>, Erro
                 other => return Err(unsupported(&format!("ALTER TABLE … ALTER COLUMN {name} {other}"))),
             }]
         }
+        AlterTableOperation::SetOptionsParens { options } => match partitions::of_options(options)? {
+            Some(by) => vec![ColumnStep::Partition(by)],
+            None => return Err(unsupported(&format!("ALTER TABLE … {operation}"))),
+        },
         other => return Err(unsupported(&format!("ALTER TABLE … {other}"))),
     })
 }
@@ -275,12 +284,13 @@ fn create_table(table: &CreateTable) -> Result<Ddl, Error> {
     if table.temporary {
         return Err(unsupported("a temporary table").with_hint("Use a WITH query, or a table in a schema of your own."));
     }
-    if table.external || !matches!(table.table_options, CreateTableOptions::None) || table.partition_by.is_some() {
+    if table.external || !matches!(table.table_options, CreateTableOptions::None) {
         return Err(unsupported("CREATE TABLE with options"));
     }
     let (name, if_not_exists) = (path_of(&table.name)?, table.if_not_exists);
+    let partition_by = table.partition_by.as_deref().map_or_else(|| Ok(Vec::new()), partitions::fields)?;
     if let Some(query) = &table.query {
-        return Ok(Ddl::CreateTableAs { name, query: query.clone(), or_replace: table.or_replace, if_not_exists });
+        return Ok(Ddl::CreateTableAs { name, query: query.clone(), partition_by, or_replace: table.or_replace, if_not_exists });
     }
     let mut key = Vec::new();
     for constraint in &table.constraints {
@@ -310,7 +320,7 @@ fn create_table(table: &CreateTable) -> Result<Ddl, Error> {
     if columns.is_empty() {
         return Err(Error::new(Kind::Invalid, "a table needs columns"));
     }
-    Ok(Ddl::CreateTable { name, columns, key, if_not_exists })
+    Ok(Ddl::CreateTable { name, columns, key, partition_by, if_not_exists })
 }
 
 fn unsupported(what: &str) -> Error {
@@ -397,6 +407,32 @@ mod tests {
     }
 
     #[test]
+    fn partitions_are_read_or_told_what_is_wrong_with_them() {
+        let by = |list: &str| {
+            let made = read(&format!("create table a.b (id int) partitioned by ({list})"))?;
+            let Some(Ddl::CreateTable { partition_by, .. }) = made else { panic!("{list}") };
+            Ok::<_, Error>(partition_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        };
+        for (list, expected) in [
+            ("Day(At), bucket(16, id), truncate(4, code), city", "day(at); bucket(16, id); truncate(4, code); city"),
+            ("bucket(id, 16), hours(at)", "bucket(16, id); hour(at)"),
+            ("\"City\", identity(b)", "City; b"),
+        ] {
+            assert_eq!(by(list).unwrap(), expected);
+        }
+        for (list, said) in [
+            ("week(at)", "PARTITIONED BY: `week(at)` is no partition transform"),
+            ("bucket(id)", "PARTITIONED BY: `bucket(id)` needs a number above 0 before the column"),
+            ("day(3, at)", "PARTITIONED BY: `day(3, at)` takes no number"),
+            ("id + 1", "PARTITIONED BY: `id + 1` is no partition transform"),
+        ] {
+            let error = by(list).unwrap_err();
+            assert_eq!((error.kind, error.message.as_str()), (Kind::Invalid, said));
+            assert!(error.hint.unwrap().starts_with("Write a column, or year, month"), "{list}");
+        }
+    }
+
+    #[test]
     fn statements_that_make_something_are_told_from_those_that_read() {
         for (sql, tag) in [
             ("create schema if not exists analytics", "CREATE SCHEMA"),
@@ -411,6 +447,10 @@ mod tests {
             ("update a.b set id = 2", "UPDATE"),
             ("alter table a.b add column c int, drop column d", "ALTER TABLE"),
             ("comment on column a.b.c is 'x'", "COMMENT"),
+            ("create table a.b (id int, at timestamp) partitioned by (days(at), bucket(16, id))", "CREATE TABLE"),
+            ("create table a.b partitioned by (id) as select 1 as id", "SELECT"),
+            ("alter table a.b set partitioned by (year(at), truncate(4, \"Code\"))", "ALTER TABLE"),
+            ("alter table a.b reset partitioned by", "ALTER TABLE"),
             ("insert into a.b values (1) on conflict do nothing", "INSERT 0"),
         ] {
             assert_eq!(read(sql).unwrap().map(|d| d.tag()), Some(tag), "{sql}");

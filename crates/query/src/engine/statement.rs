@@ -25,6 +25,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, Error> {
 /// All statements in `sql`.
 pub(crate) fn parse_all(sql: &str) -> Result<Vec<Statement>, Error> {
     let sql = rewrite(sql)?;
+    let sql = crate::ddl::partitioned(sql.as_ref());
     let mut statements = DFParserBuilder::new(sql.as_ref()).with_dialect(&PostgreSqlDialect {}).build()?.parse_statements()?;
     statements.iter_mut().try_for_each(files::rewrite)?;
     Ok(statements.into())

@@ -1,5 +1,6 @@
 //! The lake's tables as DataFusion sees them: files with deleted rows hidden, rows that are not committed yet, statistics that stay true.
 
+mod constants;
 mod fields;
 mod files;
 mod footers;

@@ -1,6 +1,6 @@
 use super::fields::field_id;
 use arrow::{
-    array::{ArrayRef, BooleanArray, UInt64Array},
+    array::{ArrayRef, BooleanArray, Int32Array, UInt64Array},
     datatypes::{DataType, Schema, SchemaRef},
 };
 use datafusion::{
@@ -10,7 +10,10 @@ use datafusion::{
     scalar::ScalarValue,
 };
 use lake::{ColumnStats, TableView, ViewFile};
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet, btree_map::Entry},
+    sync::Arc,
+};
 
 /// Rows of a file that queries see.
 pub(super) fn live_rows(file: &ViewFile) -> u64 {
@@ -23,7 +26,7 @@ fn bounded(data_type: &DataType) -> bool {
 }
 
 /// A bound as the table's type; bounds are kept in the type the column had when the file was written.
-fn bound(array: Option<&ArrayRef>, data_type: &DataType) -> Option<ScalarValue> {
+pub(super) fn bound(array: Option<&ArrayRef>, data_type: &DataType) -> Option<ScalarValue> {
     let value = ScalarValue::try_from_array(array?, 0).ok()?;
     let value = if value.data_type() == *data_type { value } else { value.cast_to(data_type).ok()? };
     (!value.is_null()).then_some(value)
@@ -150,7 +153,23 @@ impl PruningStatistics for FileStatistics<'_> {
         Some(Arc::new(self.files.iter().map(|f| Some(f.rows)).collect::<UInt64Array>()))
     }
 
-    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
-        None
+    /// Partitions by bucket say of single values which files can't have them.
+    fn contained(&self, column: &Column, values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        let index = self.schema.index_of(&column.name).ok()?;
+        let bucket = |file: &ViewFile| column_stats(file, self.schema, index).and_then(|s| s.bucket);
+        if values.is_empty() || values.iter().any(ScalarValue::is_null) || !self.files.iter().any(|f| bucket(f).is_some()) {
+            return None;
+        }
+        let values = ScalarValue::iter_to_array(values.iter().cloned()).ok()?;
+        let mut wanted: BTreeMap<u32, Int32Array> = BTreeMap::new();
+        let mut has_none = |file: &ViewFile| {
+            let (buckets, bucket) = bucket(file)?;
+            if let Entry::Vacant(entry) = wanted.entry(buckets) {
+                entry.insert(lake::buckets_of(&values, buckets)?);
+            }
+            let found = wanted.get(&buckets)?.iter().flatten().any(|b| Some(b) == bucket);
+            (!found).then_some(false)
+        };
+        Some(self.files.iter().map(|file| has_none(file)).collect())
     }
 }

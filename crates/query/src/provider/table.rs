@@ -1,4 +1,5 @@
 use super::{
+    constants::Constants,
     fields::{FieldIdAdapterFactory, reading_schema, source_schema},
     files::{ChosenFile, enough, groups},
     footers::WithPageIndex,
@@ -29,7 +30,7 @@ use datafusion::{
         projection::{ProjectionExpr, ProjectionExprs},
     },
     physical_optimizer::pruning::PruningPredicateBuilder,
-    physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
+    physical_plan::{ExecutionPlan, PhysicalExpr, empty::EmptyExec, union::UnionExec},
     prelude::Expr,
     scalar::ScalarValue,
 };
@@ -121,10 +122,17 @@ impl LakeTableProvider {
         projection: &[usize],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns = source_schema(&self.columns);
+        let constants = Constants::of(files, &self.columns, projection)?;
+        let columns = source_schema(&constants.as_ref().map_or_else(|| Arc::clone(&self.columns), |c| c.relaxed(&self.columns)));
         let mut source_columns = TableSchemaBuilder::new(Arc::clone(&columns));
+        let of_files: Vec<FieldRef> = self.is_located().then(file_field).into_iter().collect();
+        let first = columns.fields().len() + of_files.len();
+        let of_files = of_files.into_iter().chain(constants.iter().flat_map(|c| c.fields().iter().cloned())).collect::<Vec<_>>();
+        if !of_files.is_empty() {
+            source_columns = source_columns.with_table_partition_cols(of_files);
+        }
         if self.is_located() {
-            source_columns = source_columns.with_table_partition_cols(vec![file_field()]).with_virtual_columns(vec![row_field()]);
+            source_columns = source_columns.with_virtual_columns(vec![row_field()]);
         }
         let table_schema = source_columns.build();
         let schema = Arc::clone(table_schema.table_schema());
@@ -143,10 +151,14 @@ impl LakeTableProvider {
         };
         let source =
             ParquetSource::new(table_schema).with_table_parquet_options(options).with_parquet_file_reader_factory(readers);
-        let projected = projection.iter().map(|&i| ProjectionExpr {
-            expr: Arc::new(Column::new(schema.field(i).name(), i)),
-            alias: self.schema.field(i).name().clone(),
+        let projected = projection.iter().map(|&i| {
+            // Numbers of rows come last.
+            let at = if i < first { i } else { schema.fields().len() - 1 };
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(at).name(), at));
+            let expr = constants.as_ref().map_or_else(|| Ok(Arc::clone(&column)), |c| c.read(Arc::clone(&column), i, first))?;
+            Ok(ProjectionExpr { expr, alias: self.schema.field(i).name().clone() })
         });
+        let projected = projected.collect::<Result<Vec<_>>>()?;
         let source =
             source.try_pushdown_projection(&ProjectionExprs::new(projected))?.unwrap_or_else(|| Arc::new(source.clone()));
         let origin = Arc::new(Origin {
@@ -159,6 +171,11 @@ impl LakeTableProvider {
         let mut groups = groups(files, &columns, state.config().target_partitions(), &origin);
         if self.is_located() {
             groups = self.numbered(groups)?;
+        }
+        let mut statistics = statistics;
+        if let Some(constants) = &constants {
+            groups = constants.valued(groups);
+            statistics = Constants::statistics(files, &schema);
         }
         let config = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups)

@@ -10,7 +10,7 @@ use arrow::{
 use datafusion::{catalog::TableProvider, datasource::MemTable};
 use lake::{ColumnStats, TableState, field_id};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What of a table's metadata can be asked for, as `"table$files"` and so on. Names and columns are near those of Trino and Spark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) enum Inspected {
     Files,
     /// One row per manifest.
     Manifests,
-    /// One row per partition; tables without partitions have one.
+    /// One row per partition of each partition spec; tables without partitions have one.
     Partitions,
     /// Branches and tags.
     Refs,
@@ -155,6 +155,8 @@ fn files(state: &TableState) -> Result<RecordBatch, Error> {
             required("file_size_in_bytes", DataType::Int64),
             required("sequence_number", DataType::Int64),
             optional("columns", DataType::Utf8),
+            required("spec_id", DataType::Int32),
+            optional("partition", DataType::Utf8),
         ]),
         vec![
             texts(infos.iter().map(|f| Some(if f.is_deletes { "position_deletes" } else { "data" }))),
@@ -165,6 +167,8 @@ fn files(state: &TableState) -> Result<RecordBatch, Error> {
             counts(infos.iter().map(|f| f.bytes)),
             longs(infos.iter().map(|f| Some(f.sequence))),
             owned(columns),
+            Arc::new(infos.iter().map(|f| Some(f.spec_id)).collect::<Int32Array>()),
+            texts(infos.iter().map(|f| f.partition.as_deref())),
         ],
     )
 }
@@ -209,11 +213,20 @@ fn manifests(state: &TableState) -> Result<RecordBatch, Error> {
 
 fn partitions(state: &TableState) -> Result<RecordBatch, Error> {
     let infos = state.file_infos();
-    let (deletes, data): (Vec<_>, Vec<_>) = infos.iter().partition(|f| f.is_deletes);
-    let sum = |of: &[&lake::FileInfo], count: fn(&lake::FileInfo) -> u64| of.iter().map(|f| count(f)).sum::<u64>();
+    let mut found: BTreeMap<(i32, Option<&str>), Totals> = BTreeMap::new();
+    if infos.iter().all(|f| f.partition.is_none()) {
+        // A table without partitions has one, whatever is in it.
+        found.insert((state.spec_id(), None), Totals::default());
+    }
+    for info in &infos {
+        found.entry((info.spec_id, info.partition.as_deref())).or_default().add(info);
+    }
+    let partitioned_by = |spec_id: i32| Some(state.partitioned_by(spec_id)).filter(|by| !by.is_empty());
     batch(
         schema_of(vec![
             optional("partition", DataType::Utf8),
+            required("spec_id", DataType::Int32),
+            optional("partitioned_by", DataType::Utf8),
             required("record_count", DataType::Int64),
             required("deleted_count", DataType::Int64),
             required("file_count", DataType::Int64),
@@ -221,14 +234,39 @@ fn partitions(state: &TableState) -> Result<RecordBatch, Error> {
             required("total_size", DataType::Int64),
         ]),
         vec![
-            texts(std::iter::once(None)),
-            counts(std::iter::once(sum(&data, |f| f.rows))),
-            counts(std::iter::once(sum(&data, |f| f.deleted_rows))),
-            counts(std::iter::once(data.len() as u64)),
-            counts(std::iter::once(deletes.len() as u64)),
-            counts(std::iter::once(sum(&data, |f| f.bytes) + sum(&deletes, |f| f.bytes))),
+            texts(found.keys().map(|(_, partition)| *partition)),
+            Arc::new(found.keys().map(|(spec_id, _)| Some(*spec_id)).collect::<Int32Array>()),
+            owned(found.keys().map(|(spec_id, _)| partitioned_by(*spec_id))),
+            counts(found.values().map(|t| t.rows)),
+            counts(found.values().map(|t| t.deleted)),
+            counts(found.values().map(|t| t.files)),
+            counts(found.values().map(|t| t.delete_files)),
+            counts(found.values().map(|t| t.bytes)),
         ],
     )
+}
+
+/// What the files of a partition come to.
+#[derive(Debug, Default)]
+struct Totals {
+    rows: u64,
+    deleted: u64,
+    files: u64,
+    delete_files: u64,
+    bytes: u64,
+}
+
+impl Totals {
+    fn add(&mut self, file: &lake::FileInfo) {
+        self.bytes += file.bytes;
+        if file.is_deletes {
+            self.delete_files += 1;
+        } else {
+            self.files += 1;
+            self.rows += file.rows;
+            self.deleted += file.deleted_rows;
+        }
+    }
 }
 
 fn refs(state: &TableState) -> Result<RecordBatch, Error> {

@@ -8,7 +8,7 @@ mod syntax;
 pub(crate) use changes::TableChanges;
 pub(crate) use inspect::Inspected;
 pub(crate) use moment::Moment;
-pub(crate) use syntax::{named, rewrite};
+pub(crate) use syntax::{Places, named, rewrite};
 
 use crate::{Error, Kind, engine::ViewSource, provider::LakeTableProvider};
 use datafusion::{catalog::TableProvider, execution::object_store::ObjectStoreUrl};

@@ -146,18 +146,19 @@ fn mentions(sql: &str, word: &str) -> bool {
 }
 
 /// Where lines begin, for turning places of tokens into offsets.
-struct Places<'a> {
+pub(crate) struct Places<'a> {
     sql: &'a str,
     lines: Vec<usize>,
 }
 
 impl<'a> Places<'a> {
-    fn of(sql: &'a str) -> Self {
+    pub(crate) fn of(sql: &'a str) -> Self {
         let lines = std::iter::once(0).chain(sql.match_indices('\n').map(|(i, _)| i + 1)).collect();
         Self { sql, lines }
     }
 
-    fn offset(&self, place: Location) -> usize {
+    /// Where a place of a token is in the text.
+    pub(crate) fn offset(&self, place: Location) -> usize {
         let line = usize::try_from(place.line).unwrap_or(1).max(1) - 1;
         let start = self.lines.get(line).copied().unwrap_or(self.sql.len());
         let column = usize::try_from(place.column).unwrap_or(1).max(1) - 1;
