@@ -75,6 +75,9 @@ class Sql:
         self.run(f"alter table lb.{table} add column extra {self.types['long']}")
         self.run(f"alter table lb.{table} rename column name to label")
 
+    def sql(self, statement):
+        self.run(statement)
+
     def rows(self, table, columns, moving=False):
         found = self.run(f"select {', '.join(columns)} from lb.{table}")
         if moving:
@@ -113,6 +116,9 @@ class DuckDb(Sql):
 
     def partition(self, table):
         self.run(f"alter table lb.{table} set partitioned by (day)")
+
+    def version3(self, table):
+        self.run(f"create table lb.{table} (id bigint) with ('format-version' = '3')")
 
 
 class Spark(Sql):
@@ -164,6 +170,22 @@ class Spark(Sql):
     def partition(self, table):
         self.run(f"alter table lb.{table} add partition field bucket(4, id)")
         self.run(f"alter table lb.{table} add partition field day")
+
+    def compact(self, table):
+        self.run(f"call lb.system.rewrite_data_files(table => '{table}', options => map('rewrite-all', 'true'))")
+
+    def version3(self, table):
+        self.run(f"create table lb.{table} (id bigint) using iceberg tblproperties ('format-version' = '3')")
+
+    def upgrade(self, table):
+        self.run(f"alter table lb.{table} set tblproperties ('format-version' = '3')")
+
+    def take_over(self, table, folder):
+        """Rows in files as Hive has them, without the column that folders are named by, taken over as they are."""
+        self.run(f"create table lb.{table} (id bigint, name string, city string, n int) using iceberg partitioned by (city, n)")
+        rows = "select id, concat('name ', id) as name, elt(1 + id % 3, 'Bonn', 'Essen', null) as city, cast(id % 2 as int) as n from range(1, 31)"
+        self.session.sql(rows).write.partitionBy("city", "n").parquet(folder)
+        self.run(f"call lb.system.add_files(table => '{table}', source_table => '`parquet`.`{folder}`')")
 
 
 class PyIceberg:
@@ -222,6 +244,17 @@ class PyIceberg:
         with self.table(table).update_schema() as update:
             update.add_column("extra", LongType())
             update.rename_column("name", "label")
+
+    def version3(self, table):
+        import pyarrow as pa
+
+        self.catalog.create_table(table, pa.schema([("id", pa.int64())]), properties={"format-version": "3"})
+
+    def transforms(self, table, by):
+        """Partitions a table by transforms, as (column, transform) in PyIceberg's words."""
+        with self.table(table).update_spec() as update:
+            for column, transform in by:
+                update.add_field(column, transform)
 
     def partition(self, table):
         from pyiceberg.transforms import IdentityTransform

@@ -11,6 +11,7 @@ mod files;
 mod hostile;
 mod kill;
 mod matrix;
+mod partitions;
 mod readers;
 mod refusals;
 mod rest;

@@ -10,7 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const STEPS: [&str; 5] = ["append", "update", "delete", "schema change", "partition evolution"];
+const STEPS: [&str; 7] =
+    ["append", "update", "delete", "schema change", "partition evolution", "compaction", "Iceberg format version 3"];
 const BEFORE: [&str; 4] = ["id", "name", "amount", "day"];
 const AFTER: [&str; 5] = ["id", "label", "amount", "day", "extra"];
 /// A pipeline takes a renamed column for a new one and copies the table again, which is a test of its own.
@@ -122,6 +123,93 @@ impl House {
         expected.append(201, 230, true);
         expected.delete();
         self.check(&title, STEPS[4], &table, &AFTER, &expected).await;
+        if name == "spark" {
+            self.tell(name, "compact", json!({"table": table})).await?;
+        } else {
+            self.compact(&table).await?;
+        }
+        self.check(&title, STEPS[5], &table, &AFTER, &expected).await;
+        if name == "spark" {
+            let error = self.tell(name, "upgrade", json!({"table": table})).await.err().context("Spark upgraded a table")?;
+            ensure!(format!("{error:#}").contains("format version 3"), "{error:#}");
+            ensure!(ours(&self.lakebox, &table, &AFTER).await? == expected.rows(), "after an upgrade that was refused");
+        }
+        self.version3(name).await
+    }
+
+    /// lakebox's upkeep folds the files of a table of an outside engine.
+    async fn compact(&mut self, table: &str) -> Result<()> {
+        let (schema, name) = table.split_once('.').context("a schema")?;
+        self.lakebox.upkeep().await?;
+        let left = self
+            .lakebox
+            .sql(&format!("select count(*), count(*) filter (where content <> 'data' ) from \"{schema}\".\"{name}$files\""))
+            .await?;
+        let partitions = self.lakebox.sql(&format!("select count(*) from \"{schema}\".\"{name}$partitions\"")).await?;
+        ensure!(left[0][0] == partitions[0][0] && left[0][1] == 0, "{table} has {left:?} files in {partitions:?} partitions");
+        Ok(())
+    }
+
+    /// No engine makes a table here that lakebox could not read.
+    async fn version3(&mut self, name: &'static str) -> Result<()> {
+        let table = format!("matrix.third_{name}");
+        let title = self.version(name);
+        let made = self.tell(name, "version3", json!({"table": table})).await;
+        let cell = match made {
+            Err(error) if format!("{error:#}").contains("format version 3, and lakebox reads version 2") => "refused",
+            Err(error) => anyhow::bail!("{name} can't make a table of version 3, but not because lakebox refuses it: {error:#}"),
+            Ok(()) => "no: it was made",
+        };
+        if cell != "refused" {
+            self.wrong.push(format!("{name} made a table of version 3"));
+        }
+        self.lines.push((title, STEPS[6], vec![cell.to_owned(); 1 + self.engines.len()]));
+        Ok(())
+    }
+
+    /// lakebox's SQL does everything that it can to a table of its own.
+    async fn sql_writes(&mut self) -> Result<()> {
+        let (table, title) = ("matrix.lakebox", "lakebox (SQL)");
+        let mut expected = Expected::default();
+        let insert = |first: i64, last: i64, extra: &str| {
+            format!(
+                "insert into {table} select g, case when g % 7 <> 0 then 'name ' || g end, case when g % 11 <> 0 then g * 1.25 end, \
+                 date '2026-01-01' + (g % 10)::int {extra} from generate_series({first}, {last}) as s(g)"
+            )
+        };
+        let delete = format!("delete from {table} where id % 5 = 0");
+        self.lakebox.sql(&format!("create table {table} (id bigint, name text, amount numeric(12,2), day date)")).await?;
+        for (first, last) in [(1, 40), (41, 50)] {
+            self.lakebox.sql(&insert(first, last, "")).await?;
+            expected.append(first, last, false);
+        }
+        self.check(title, STEPS[0], table, &BEFORE, &expected).await;
+        self.lakebox.sql(&format!("update {table} set name = 'changed' where id % 3 = 0")).await?;
+        expected.update();
+        self.check(title, STEPS[1], table, &BEFORE, &expected).await;
+        self.lakebox.sql(&delete).await?;
+        expected.delete();
+        self.check(title, STEPS[2], table, &BEFORE, &expected).await;
+        self.lakebox.sql(&format!("alter table {table} add column extra bigint")).await?;
+        self.lakebox.sql(&format!("alter table {table} rename column name to label")).await?;
+        self.lakebox.sql(&insert(101, 120, ", g * 2")).await?;
+        self.lakebox.sql(&delete).await?;
+        expected.evolve();
+        expected.append(101, 120, true);
+        expected.delete();
+        self.check(title, STEPS[3], table, &AFTER, &expected).await;
+        self.lakebox.sql(&format!("alter table {table} set partitioned by (month(day), bucket(4, id), truncate(3, label))")).await?;
+        self.lakebox.sql(&insert(201, 230, ", g * 2")).await?;
+        self.lakebox.sql(&format!("alter table {table} set partitioned by (day)")).await?;
+        self.lakebox.sql(&insert(231, 240, ", g * 2")).await?;
+        // Rows of three partition specs, in one statement.
+        self.lakebox.sql(&format!("delete from {table} where id % 5 = 0 or id in (4, 204)")).await?;
+        expected.append(201, 240, true);
+        expected.delete();
+        expected.0.retain(|id, _| ![4, 204].contains(id));
+        self.check(title, STEPS[4], table, &AFTER, &expected).await;
+        self.compact(table).await?;
+        self.check(title, STEPS[5], table, &AFTER, &expected).await;
         Ok(())
     }
 
@@ -153,6 +241,17 @@ impl House {
         expected.append(201, 210, true);
         expected.delete();
         self.check(title, STEPS[4], table, &AFTER, &expected).await;
+        self.lakebox.sql(&format!("delete from {table} where id in (1, 31, 61, 101, 201)")).await?;
+        self.lakebox.sql(&format!("update {table} set label = 'by lakebox' where id in (2, 32, 62, 102, 202)")).await?;
+        expected.0.retain(|id, _| ![1, 31, 61, 101, 201].contains(id));
+        for id in [2, 32, 62, 102, 202] {
+            expected.0.entry(id).and_modify(|row| row[1] = Some("by lakebox".to_owned()));
+        }
+        self.compact(table).await?;
+        self.tell("duckdb", "append", json!({"table": table, "first": 301, "last": 310, "evolved": true})).await?;
+        expected.append(301, 310, true);
+        self.tell("spark", "compact", json!({"table": table})).await?;
+        self.check(title, STEPS[5], table, &AFTER, &expected).await;
         // CREATE TABLE AS is another way in: the table is staged, written, and made by its first commit.
         for engine in ["pyiceberg", "duckdb", "spark"] {
             let copy = format!("matrix.copy_{engine}");
@@ -209,6 +308,8 @@ impl House {
         expected.append(101, 120, true);
         settled(&self.lakebox, db).await?;
         self.check(title, STEPS[3], table, &AFTER_AT_SOURCE, &expected).await;
+        self.compact(table).await?;
+        self.check(title, STEPS[5], table, &AFTER_AT_SOURCE, &expected).await;
         Ok(())
     }
 
@@ -242,7 +343,11 @@ const NOTES: &str = "
 * Partition evolution gives an unpartitioned table a partition by `day` (Spark: by `bucket(4, id)` and `day`), with rows from before and after, and deletes of
   later ones (in the table that all write, of both). DuckDB 1.5.5 puts deletes of rows from before into the wrong partition, where PyIceberg and Spark don't find them; lakebox
   [refuses](iceberg-rest.md#what-is-refused-and-why) such a commit.
-* The tables of pipelines have no partitions yet, so there is no line for them.
+* The tables of pipelines have no partitions, so there is no line for them. lakebox's SQL goes through three partition specs, and deletes rows of all three in one statement.
+* Compaction is lakebox's [upkeep](guide.md#upkeep) for the tables of PyIceberg, which has none, of DuckDB, and its own: afterwards each partition has one file and no deletes. Spark
+  runs `rewrite_data_files`. The table that all write is changed and compacted by lakebox, then appended to by DuckDB and compacted by Spark.
+* Tables of format version 3 are refused by the catalog, whoever makes one, and so is an upgrade (Spark): lakebox reads and writes version 2, and none of deletion vectors, row lineage,
+  default values and the new types. Nobody can leave a table behind that some engines read wrongly.
 ";
 
 async fn ours(lakebox: &Lakebox, table: &str, columns: &[&str]) -> Result<Vec<Row>> {
@@ -298,6 +403,7 @@ async fn every_engine_reads_what_every_engine_writes_while_pipelines_ingest() ->
 
     house.pipeline_writes(&db).await?;
     house.tell("duckdb", "namespace", json!({"name": "matrix"})).await?;
+    house.sql_writes().await?;
     for name in ["pyiceberg", "duckdb", "spark"] {
         house.engine_writes(name).await.with_context(|| format!("{name} writes"))?;
     }

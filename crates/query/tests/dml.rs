@@ -416,13 +416,21 @@ fn outside_engines_read(world: &World, model: &[Row]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_statements_do_what_a_model_does() {
-    for seed in [11, 12] {
+    for (seed, partitioned) in [(11, false), (12, false), (13, true), (14, true)] {
         let mut dice = Dice(seed);
         let mut world = World::new().await;
         let mut client = world.connect().await;
         run(&client, "CREATE SCHEMA shop; CREATE TABLE shop.t (id bigint, n bigint, note text)").await;
+        if partitioned {
+            run(&client, "ALTER TABLE shop.t SET PARTITIONED BY (bucket(3, id))").await;
+        }
         let mut model: Vec<Row> = Vec::new();
         for step in 0..70 {
+            if partitioned && dice.one_in(7) {
+                let by = ["bucket(3, id)", "truncate(4, n), truncate(2, note)", "bucket(2, note), truncate(20, id)", "note"];
+                let by = by.get(dice.below(5) as usize).map_or_else(|| "RESET PARTITIONED BY".to_owned(), |by| format!("SET PARTITIONED BY ({by})"));
+                run(&client, &format!("ALTER TABLE shop.t {by}")).await;
+            }
             if dice.one_in(5) {
                 let mut inside = model.clone();
                 run(&client, "BEGIN").await;

@@ -13,6 +13,7 @@ mod join_order;
 mod joins;
 mod keys;
 mod layout;
+mod partitions;
 mod pgwire;
 mod provider;
 mod support;

@@ -2,7 +2,7 @@
 
 use crate::{ColumnStats, field_id, table::bounds::array_of, view::ViewFile};
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array},
+    array::{Array, ArrayRef, Date32Array, Int64Array, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array},
     compute::{cast, take},
     datatypes::{DataType, Schema, TimeUnit},
     error::ArrowError,
@@ -140,6 +140,7 @@ pub(crate) fn filled(rows: RecordBatch, file: &ViewFile, has: impl Fn(i32) -> bo
 mod tests {
     use super::*;
     use crate::partition::PartitionTransform;
+    use arrow::array::{AsArray, Int32Array};
     use arrow::datatypes::{Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
     use proptest::prelude::*;
 

@@ -9,7 +9,7 @@ mod transform;
 
 pub(crate) use known::{filled, note};
 pub(crate) use shown::shown;
-pub(crate) use split::{Part, Splitter};
+pub(crate) use split::Splitter;
 pub use transform::{PartitionField, PartitionTransform, buckets_of};
 
 use crate::{Error, Kind, field_id};

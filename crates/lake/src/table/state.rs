@@ -241,8 +241,10 @@ impl TableState {
         let schema = partition::schema_of(metadata, spec);
         let field = |f: &iceberg::spec::PartitionField| {
             let column = schema.name_by_field_id(f.source_id).unwrap_or("?").to_owned();
-            let known = partition::PartitionTransform::of_iceberg(f.transform);
-            known.map_or_else(|| format!("{}({column})", f.transform), |transform| PartitionField { column, transform }.to_string())
+            match partition::PartitionTransform::of_iceberg(f.transform) {
+                Some(transform) => PartitionField { column, transform }.to_string(),
+                None => format!("{}({column})", f.transform),
+            }
         };
         spec.fields().iter().map(field).collect::<Vec<_>>().join(", ")
     }

@@ -39,37 +39,44 @@ pub(crate) struct Rewritten {
     pub moved: Arc<Moved>,
 }
 
-/// Rewrites `files` of the table as `state` has it, all of one partition, which the new files are in. Nothing names the new files until they are committed; where that never happens they are orphans.
+/// Files of one partition, which those that they are rewritten into are in as well.
+pub(crate) type OfPartition = (Option<Arc<Home>>, Vec<ViewFile>);
+
+/// Rewrites files of the table as `state` has it, one partition after the other. Nothing names the new files until they are committed; where that never
+/// happens they are orphans.
 ///
 /// # Errors
 /// [`crate::Kind::Corrupt`] or [`crate::Kind::Storage`] where a file can't be read or written; [`crate::Kind::Conflict`] where `stop` was given.
 pub(crate) async fn rewrite(
     store: &Store,
     state: &TableState,
-    files: Vec<ViewFile>,
-    home: Option<Arc<Home>>,
+    partitions: Vec<OfPartition>,
     thresholds: &Thresholds,
     stop: &CancellationToken,
 ) -> Result<Rewritten, Error> {
     let clustering = Clustering::of(state)?;
-    let mut work = Work::new(store, state, clustering.as_ref(), rows_per_file(&files, thresholds.file_bytes))?;
-    work.home = home;
+    let mut work = Work::new(store, state, clustering.as_ref())?;
+    let file_bytes = thresholds.file_bytes;
     let ids: Vec<i32> = state.schema().fields().iter().filter_map(|f| field_id(f)).collect();
     let handle = tokio::runtime::Handle::current();
     let stop = stop.clone();
     runtime::blocking("rewriting files", move || {
-        for file in files {
-            work.begin(&file);
-            let store = work.store.clone();
-            let read = former::read(&store, &file.path, ids.clone(), None, |batch| {
-                if stop.is_cancelled() {
-                    return Err(Error::new(crate::Kind::Conflict, "the rewrite was stopped"));
-                }
-                work.take(&file, &batch)
-            });
-            handle.block_on(read)?;
+        for (home, files) in partitions {
+            (work.home, work.rows_per_file) = (home, rows_per_file(&files, file_bytes));
+            for file in files {
+                work.begin(&file);
+                let store = work.store.clone();
+                let read = former::read(&store, &file.path, ids.clone(), None, |batch| {
+                    if stop.is_cancelled() {
+                        return Err(Error::new(crate::Kind::Conflict, "the rewrite was stopped"));
+                    }
+                    work.take(&file, &batch)
+                });
+                handle.block_on(read)?;
+            }
+            work.end_partition()?;
         }
-        work.end()
+        Ok(work.end())
     })
     .await?
 }
@@ -87,7 +94,7 @@ struct Work {
     /// Rows in order that did not fit into memory.
     runs: Runs,
     options: WriterOptions,
-    /// The partition of all rows.
+    /// The partition of the rows that are taken now.
     home: Option<Arc<Home>>,
     rows_per_file: u64,
     old: HashMap<Path, OldFile>,
@@ -103,7 +110,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(store: &Store, state: &TableState, clustering: Option<&Clustering>, rows_per_file: u64) -> Result<Self, Error> {
+    fn new(store: &Store, state: &TableState, clustering: Option<&Clustering>) -> Result<Self, Error> {
         let order = clustering.map(|c| Comparer::new(c, state.schema())).transpose()?;
         let files = FileSettings::of(state)?;
         let laid_out_by = clustering.into_iter().flat_map(Clustering::columns).map(str::to_owned).collect();
@@ -117,7 +124,7 @@ impl Work {
             options: WriterOptions { files, laid_out_by, ..WriterOptions::default() },
             runs: Runs::new(state.schema()),
             claims_order: clustering.is_some_and(|c| c.is_sort_order(&state.spec().sort_order)),
-            rows_per_file,
+            rows_per_file: 1,
             old: HashMap::new(),
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -195,7 +202,9 @@ impl Work {
             let rows =
                 RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| Error::bug("merging sorted rows", e))?;
             self.write(&rows, places)
-        })
+        })?;
+        self.order = Some(order);
+        Ok(())
     }
 
     fn write(&mut self, rows: &RecordBatch, places: Vec<(usize, u32)>) -> Result<(), Error> {
@@ -227,20 +236,25 @@ impl Work {
 
     fn finish(&mut self, writer: DataFileWriter) -> Result<(), Error> {
         let mut file = writer.finish()?;
-        // All rows of a rewrite are in one order, from its first file to its last.
+        // All rows of a partition are in one order, from its first file to its last.
         file.sorted = self.claims_order;
         file.home = self.home.as_deref().map(|h| NewHome { spec_id: Some(h.spec_id), values: h.values.clone() });
         self.done.push(Arc::new(file));
         Ok(())
     }
 
-    fn end(mut self) -> Result<Rewritten, Error> {
+    /// Writes what is left of a partition: no file holds rows of two.
+    fn end_partition(&mut self) -> Result<(), Error> {
         self.write_runs()?;
-        if let Some(writer) = self.open.take() {
-            self.finish(writer)?;
+        match self.open.take() {
+            Some(writer) => self.finish(writer),
+            None => Ok(()),
         }
+    }
+
+    fn end(self) -> Rewritten {
         let new: Vec<_> = self.done.iter().map(|f| f.view()).collect();
-        Ok(Rewritten { moved: Arc::new(Moved::new(self.schema, self.old, new)), files: self.done })
+        Rewritten { moved: Arc::new(Moved::new(self.schema, self.old, new)), files: self.done }
     }
 }
 

@@ -132,12 +132,24 @@ impl Lake {
         if groups.len() < 2 {
             return Ok(choose(state.files()));
         }
-        // One partition at a time: a file holds rows of one alone.
+        // A file holds rows of one partition alone. One rewrite does as many partitions as it may read.
         let of_group = |group: Vec<usize>| {
             let files: Vec<ViewFile> = group.iter().filter_map(|&i| state.files().get(i).cloned()).collect();
             choose(&files).into_iter().filter_map(|i| group.get(i).copied()).collect::<Vec<_>>()
         };
-        Ok(groups.into_iter().map(of_group).find(|chosen| !chosen.is_empty()).unwrap_or_default())
+        let (mut bytes, mut rows) = (0, 0);
+        let mut all = Vec::new();
+        for chosen in groups.into_iter().map(of_group).filter(|chosen| !chosen.is_empty()) {
+            for file in chosen.iter().filter_map(|&i| state.files().get(i)) {
+                bytes += file.bytes;
+                rows += file.rows;
+            }
+            if !all.is_empty() && (bytes > thresholds.job_bytes_max || rows > thresholds.job_rows_max) {
+                break;
+            }
+            all.extend(chosen);
+        }
+        Ok(all)
     }
 
     /// Declares in which order upkeep lays a table's rows out; `None` leaves it to the table's own sort order. Files follow with the next rewrites.
@@ -199,8 +211,15 @@ impl Lake {
         };
         let mut change = TableChange::new(state.table().clone());
         change.remove_files = files.iter().map(|f| f.path.clone()).collect();
-        let home = chosen.first().and_then(|&i| state.home(i)).cloned();
-        let rewritten = rewrite::rewrite(self.warehouse(), state, files, home, thresholds, stop).await?;
+        let mut partitions: Vec<rewrite::OfPartition> = Vec::new();
+        for (&i, file) in chosen.iter().zip(files) {
+            let home = state.home(i);
+            match partitions.last_mut() {
+                Some((last, of)) if last.as_ref() == home => of.push(file),
+                _ => partitions.push((home.cloned(), vec![file])),
+            }
+        }
+        let rewritten = rewrite::rewrite(self.warehouse(), state, partitions, thresholds, stop).await?;
         done.files_after = rewritten.files.len() as u64;
         done.bytes_after = rewritten.files.iter().map(|f| f.bytes).sum();
         self.note_rewritten(done.bytes_after);
