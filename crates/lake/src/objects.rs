@@ -1,7 +1,8 @@
 //! What SQL makes: schemas, views, and tables that no pipeline or model writes. Changes are gathered in a transaction and take effect together.
 
 use crate::{
-    Error, Kind, Lake, LakeView, PartitionField, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, ViewFile, WrittenFile,
+    Error, Kind, Lake, LakeView, PartitionField, ReplaceOptions, SendableBatches, SqlView, TableChange, TableState, ViewFile,
+    WrittenFile,
     commit::{Staged, Touched},
     outside::purge::purge,
     store::Held,

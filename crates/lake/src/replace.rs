@@ -2,7 +2,8 @@
 
 use crate::upkeep::SNAPSHOTS_KEPT_MOST;
 use crate::{
-    DataFileWriter, Error, FileSettings, Kind, Lake, PartitionField, TableChange, TableSpec, WriterOptions, WrittenFile, can_bloom,
+    DataFileWriter, Error, FileSettings, Kind, Lake, PartitionField, TableChange, TableSpec, WriterOptions, WrittenFile,
+    can_bloom,
     partition::{NewHome, Splitter},
     table::{
         marked_data_path,
@@ -231,7 +232,9 @@ impl Files {
             && self.partitions.len() > PARTITIONS_MOST
         {
             let message = format!("{} would have more than {PARTITIONS_MOST} partitions", self.table);
-            return Err(Error::new(Kind::Schema, message).with_hint("Partition by less: a month instead of a day, or fewer buckets."));
+            return Err(
+                Error::new(Kind::Schema, message).with_hint("Partition by less: a month instead of a day, or fewer buckets.")
+            );
         }
         let mut open = match self.open.remove(&key) {
             Some(open) => open,
@@ -239,12 +242,22 @@ impl Files {
                 self.make_room()?;
                 let path = marked_data_path(&self.table, &self.mark);
                 let (store, schema) = (self.lake.warehouse(), &self.spec.schema);
-                Open { writer: DataFileWriter::create(store, path, schema, self.options.clone())?, home, in_order: true, last: None }
+                Open {
+                    writer: DataFileWriter::create(store, path, schema, self.options.clone())?,
+                    home,
+                    in_order: true,
+                    last: None,
+                }
             }
         };
         open.watch_order(rows, &self.spec)?;
         open.writer.write(rows)?;
-        if open.writer.bytes() >= FILE_BYTES { self.finish(open) } else { drop(self.open.insert(key, open)); Ok(()) }
+        if open.writer.bytes() >= FILE_BYTES {
+            self.finish(open)
+        } else {
+            drop(self.open.insert(key, open));
+            Ok(())
+        }
     }
 
     /// Ends files where too many are open or they hold too much, those that hold most first.

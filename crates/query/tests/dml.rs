@@ -428,7 +428,9 @@ async fn random_statements_do_what_a_model_does() {
         for step in 0..70 {
             if partitioned && dice.one_in(7) {
                 let by = ["bucket(3, id)", "truncate(4, n), truncate(2, note)", "bucket(2, note), truncate(20, id)", "note"];
-                let by = by.get(dice.below(5) as usize).map_or_else(|| "RESET PARTITIONED BY".to_owned(), |by| format!("SET PARTITIONED BY ({by})"));
+                let by = by
+                    .get(dice.below(5) as usize)
+                    .map_or_else(|| "RESET PARTITIONED BY".to_owned(), |by| format!("SET PARTITIONED BY ({by})"));
                 run(&client, &format!("ALTER TABLE shop.t {by}")).await;
             }
             if dice.one_in(5) {

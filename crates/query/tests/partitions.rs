@@ -4,8 +4,8 @@ use crate::support::{Dice, Lake as ByHand, field, rows as text_rows, schema};
 use ::lake::{ColumnStats, Lake, LakeSettings, ReplaceOptions, Thresholds};
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
-        TimestampMicrosecondArray, new_null_array,
+        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch,
+        StringArray, TimestampMicrosecondArray, new_null_array,
     },
     datatypes::{DataType, Field, Schema},
 };
@@ -81,7 +81,7 @@ fn values() -> RecordBatch {
         ("small", Arc::new(small.iter().map(|v| v.map(|v| v as i32)).collect::<Int32Array>())),
         ("amount", Arc::new(amount.with_precision_and_scale(12, 2).unwrap())),
         ("day", Arc::new(day.iter().map(|v| v.map(|v| v as i32)).collect::<Date32Array>())),
-        ("at", Arc::new(times(&at, 1_000_000).with_timezone("UTC"))),
+        ("seen", Arc::new(times(&at, 1_000_000).with_timezone("UTC"))),
         ("clock", Arc::new(times(&clock, 1_000))),
         ("word", Arc::new(word.iter().map(|v| v.map(|v| format!("wörd {}{}", v % 4, v))).collect::<StringArray>())),
         ("flag", Arc::new(flag.iter().map(|v| v.map(|v| v > 0)).collect::<BooleanArray>())),
@@ -99,7 +99,7 @@ fn literal(dice: &mut Dice, column: &str) -> String {
         "small" => number(70).to_string(),
         "amount" => format!("{}.{:02}", number(44), number(100).abs() % 100),
         "day" => format!("date '1970-01-01' + interval '{} days'", number(1600)),
-        "at" => format!("timestamptz '1970-01-01 00:00:00.000001Z' + interval '{} seconds'", number(4_200_000)),
+        "seen" => format!("timestamptz '1970-01-01 00:00:00.000001Z' + interval '{} seconds'", number(4_200_000)),
         "clock" => format!("timestamp '1970-01-01 00:00:00.000001' + interval '{} milliseconds'", number(92_000_000)),
         "word" => {
             let n = number(44);
@@ -111,7 +111,7 @@ fn literal(dice: &mut Dice, column: &str) -> String {
 }
 
 fn predicate(dice: &mut Dice, depth: u32) -> String {
-    const COLUMNS: [&str; 9] = ["id", "small", "amount", "day", "at", "clock", "word", "flag", "raw"];
+    const COLUMNS: [&str; 9] = ["id", "small", "amount", "day", "seen", "clock", "word", "flag", "raw"];
     if depth > 0 && !dice.one_in(3) {
         let (left, right) = (predicate(dice, depth - 1), predicate(dice, depth - 1));
         return match dice.below(5) {
@@ -144,12 +144,12 @@ async fn no_row_is_left_out_whatever_is_asked_and_however_rows_are_partitioned()
     for by in [
         &["year(day)", "bucket(3, id)"][..],
         &["month(day)"],
-        &["day(at)"],
+        &["day(seen)"],
         &["hour(clock)", "flag"],
         &["small"],
         &["truncate(7, small)", "truncate(100, amount)"],
         &["truncate(6, word)", "void(id)"],
-        &["bucket(5, amount)", "bucket(4, at)"],
+        &["bucket(5, amount)", "bucket(4, seen)"],
         &["bucket(7, word)", "bucket(3, raw)", "bucket(2, day)"],
         &["word", "truncate(1, raw)"],
         &["day", "bucket(2, small)"],
@@ -217,7 +217,10 @@ async fn a_column_that_files_lack_has_the_value_of_their_partition() {
         ),
         ("SELECT id FROM silver.t WHERE city = 'Bonn' ORDER BY id", &["10", "12", "100"]),
         ("SELECT city, id FROM silver.t WHERE city IS NULL AND n IS NOT NULL ORDER BY id", &["NULL|20", "NULL|22"]),
-        ("SELECT city, count(*), sum(n) FROM silver.t GROUP BY city ORDER BY city NULLS LAST", &["Bonn|3|9", "Köln|2|0", "NULL|3|4"]),
+        (
+            "SELECT city, count(*), sum(n) FROM silver.t GROUP BY city ORDER BY city NULLS LAST",
+            &["Bonn|3|9", "Köln|2|0", "NULL|3|4"],
+        ),
         ("SELECT max(n), min(city), count(city), count(*) FROM silver.t", &["7|Bonn|5|8"]),
         ("SELECT a.id FROM silver.t a JOIN silver.t b ON a.n = b.n AND a.id < b.id ORDER BY 1", &["0", "10", "20"]),
         ("SELECT n FROM silver.t WHERE late = 12", &["1"]),
@@ -232,25 +235,30 @@ async fn a_column_that_files_lack_has_the_value_of_their_partition() {
 async fn sql_makes_partitioned_tables_and_changes_how_they_are() {
     let world = world().await;
     world.must("CREATE SCHEMA shop").await;
-    world.must("CREATE TABLE shop.t (id bigint PRIMARY KEY, at timestamp, code text) PARTITIONED BY (day(at), bucket(2, id))").await;
+    world
+        .must("CREATE TABLE shop.t (id bigint PRIMARY KEY, seen timestamp, code text) PARTITIONED BY (day(seen), bucket(2, id))")
+        .await;
     let insert = |first: i64, last: i64| {
-        format!("INSERT INTO shop.t SELECT g, timestamp '2026-01-01' + g * interval '6 hours', 'code ' || (g % 3) FROM generate_series({first}, {last}) AS s(g)")
+        format!(
+            "INSERT INTO shop.t SELECT g, to_timestamp_micros(1767225600000000 + g * 21600000000), 'code ' || (g % 3) FROM generate_series({first}, {last}) AS s(g)"
+        )
     };
     world.must(&insert(0, 15)).await;
-    let partitions = "SELECT spec_id, partitioned_by, count(*), sum(record_count) FROM \"shop\".\"t$partitions\" GROUP BY 1, 2 ORDER BY 1";
-    assert_eq!(world.ask(partitions).await, ["1|day(at), bucket(2, id)|8|16"]);
+    let partitions =
+        "SELECT spec_id, partitioned_by, count(*), sum(record_count) FROM \"shop\".\"t$partitions\" GROUP BY 1, 2 ORDER BY 1";
+    assert_eq!(world.ask(partitions).await, ["1|day(seen), bucket(2, id)|8|16"]);
     assert_eq!(
         world.ask("SELECT partition FROM \"shop\".\"t$partitions\" ORDER BY 1 LIMIT 1").await,
-        [r#"{"at_day":"2026-01-01","id_bucket_2":0}"#]
+        [r#"{"seen_day":"2026-01-01","id_bucket_2":0}"#]
     );
     world.must("ALTER TABLE shop.t SET PARTITIONED BY (truncate(6, code))").await;
     world.must(&insert(16, 27)).await;
-    assert_eq!(world.ask(partitions).await, ["1|day(at), bucket(2, id)|8|16", "2|truncate(6, code)|3|12"]);
+    assert_eq!(world.ask(partitions).await, ["1|day(seen), bucket(2, id)|8|16", "2|truncate(6, code)|3|12"]);
     // Rows of both kinds of partition change at once.
     world.must("UPDATE shop.t SET code = 'late' WHERE id % 5 = 0").await;
     world.must("DELETE FROM shop.t WHERE id IN (3, 4, 22)").await;
     assert_eq!(world.ask("SELECT count(*), count(*) FILTER (WHERE code = 'late') FROM shop.t").await, ["25|6"]);
-    assert_eq!(world.ask("SELECT id FROM shop.t WHERE at = timestamp '2026-01-02 06:00:00'").await, ["5"]);
+    assert_eq!(world.ask("SELECT id FROM shop.t WHERE seen = timestamp '2026-01-02 06:00:00'").await, ["5"]);
     // Upkeep leaves every row in its partition.
     let table: LakeTable = "shop.t".parse().unwrap();
     let done = world.lake.rewrite_files(&table, &Thresholds::default(), true, &CancellationToken::new()).await.unwrap();
@@ -261,13 +269,16 @@ async fn sql_makes_partitioned_tables_and_changes_how_they_are() {
     world.must("INSERT INTO shop.t VALUES (100, NULL, NULL)").await;
     assert_eq!(world.ask(partitions).await.len(), 3);
     assert_eq!(world.ask("SELECT record_count, spec_id FROM \"shop\".\"t$partitions\" WHERE partition IS NULL").await, ["1|0"]);
-    world.must("ALTER TABLE shop.t SET PARTITIONED BY (day(at), bucket(2, id))").await;
+    world.must("ALTER TABLE shop.t SET PARTITIONED BY (day(seen), bucket(2, id))").await;
     world.must("TRUNCATE shop.t").await;
     world.must(&insert(0, 3)).await;
-    assert_eq!(world.ask(partitions).await, ["1|day(at), bucket(2, id)|2|4"]);
+    assert_eq!(world.ask(partitions).await, ["1|day(seen), bucket(2, id)|2|4"]);
     world.must("CREATE TABLE shop.copy PARTITIONED BY (code) AS SELECT * FROM shop.t").await;
     assert_eq!(world.ask("SELECT count(*) FROM \"shop\".\"copy$partitions\"").await, ["3"]);
-    assert_eq!(world.ask("SELECT count(*) FROM \"shop\".\"copy$files\" WHERE spec_id = 1 AND partition IS NOT NULL").await, ["3"]);
+    assert_eq!(
+        world.ask("SELECT count(*) FROM \"shop\".\"copy$files\" WHERE spec_id = 1 AND partition IS NOT NULL").await,
+        ["3"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,11 +291,23 @@ async fn mistakes_in_partitions_are_told_with_what_is_allowed() {
             "CREATE TABLE shop.u (id bigint) PARTITIONED BY (day(id))",
             "shop.u can't be partitioned by `day(id)`: the column is Int64, which takes the column itself, bucket(16, …), truncate(10, …)",
         ),
-        ("CREATE TABLE shop.u (id bigint) PARTITIONED BY (nope)", "shop.u can't be partitioned by `nope`: it has no column `nope`"),
+        (
+            "CREATE TABLE shop.u (id bigint) PARTITIONED BY (nope)",
+            "shop.u can't be partitioned by `nope`: it has no column `nope`",
+        ),
         ("CREATE TABLE shop.u (id bigint) PARTITIONED BY (week(id))", "PARTITIONED BY: `week(id)` is no partition transform"),
-        ("ALTER TABLE shop.t SET PARTITIONED BY (price)", "shop.t can't be partitioned by `price`: the column is Float64, which takes nothing"),
-        ("ALTER TABLE shop.t SET PARTITIONED BY (bucket(0, id))", "PARTITIONED BY: `bucket(0, id)` needs a number above 0 before the column"),
-        ("ALTER TABLE shop.t DROP COLUMN day", "column \"day\" of shop.t can't be dropped: it is part of the partitions of its files"),
+        (
+            "ALTER TABLE shop.t SET PARTITIONED BY (price)",
+            "shop.t can't be partitioned by `price`: the column is Float64, which takes nothing",
+        ),
+        (
+            "ALTER TABLE shop.t SET PARTITIONED BY (bucket(0, id))",
+            "PARTITIONED BY: `bucket(0, id)` needs a number above 0 before the column",
+        ),
+        (
+            "ALTER TABLE shop.t DROP COLUMN day",
+            "column \"day\" of shop.t can't be dropped: it is part of the partitions of its files",
+        ),
     ] {
         let error = world.run(sql).await.unwrap_err();
         assert!(error.message.ends_with(said), "{sql}: {}", error.message);

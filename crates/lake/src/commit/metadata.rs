@@ -2,8 +2,7 @@
 
 use super::{TableChange, manifests::Stamp};
 use crate::{
-    Error,
-    PartitionField,
+    Error, PartitionField,
     error::Kind,
     partition,
     table::{TableSpec, schema},

@@ -6,14 +6,15 @@ use crate::{
     error::Kind,
     table::{DeleteRecord, FileRecord, WrittenFile, deletes::Positions, moved::Moved},
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
+use iceberg::spec::Struct;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 
-/// Up to so many data files get a delete file of their own in one commit; where more are touched, they share one.
+/// Up to so many data files get a delete file of their own in one commit; where more are touched, those of a partition share one.
 const NARROW_MOST: usize = 10;
-/// Once a table has so many delete files with many scopes, the next one folds all into one.
+/// Once a table has so many delete files with many scopes for each partition, the next one folds all into one of each.
 const WIDE_MOST: usize = 16;
 
 /// The files of a table after a change.
@@ -49,6 +50,18 @@ struct Live {
     written: Option<Arc<WrittenFile>>,
     /// Positions that this change deletes and that were not deleted before.
     fresh: RoaringBitmap,
+}
+
+/// A spec and values; files that are new may leave the spec open, which is one for all of them then.
+type Partition<'a> = Option<(Option<i32>, &'a Struct)>;
+
+impl Live {
+    fn partition(&self) -> Partition<'_> {
+        match &self.written {
+            Some(written) => written.home.as_ref().map(|home| (home.spec_id, &home.values)),
+            None => self.record.home.as_deref().map(|home| (Some(home.spec_id), &home.values)),
+        }
+    }
 }
 
 /// Plans `change` on a table with these files and delete files.
@@ -130,9 +143,7 @@ fn hide(live: &mut [Live], deletes: &[(Path, RoaringBitmap)], change: &TableChan
 /// Decides into which delete files the deletes go, so that neither tiny ones nor many per data file pile up.
 fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan) -> Vec<Live> {
     let touched: Vec<usize> = (0..live.len()).filter(|i| !live[*i].fresh.is_empty()).collect();
-    // A delete file hides rows of its own partition alone, so none has several data files where there are partitions.
-    let partitioned = live.iter().any(|l| l.record.home.is_some() || l.written.as_ref().is_some_and(|w| w.home.is_some()));
-    let narrow = partitioned || touched.len() <= NARROW_MOST;
+    let narrow = touched.len() <= NARROW_MOST;
     let at: HashMap<Path, usize> = live.iter().enumerate().map(|(i, l)| (l.record.view.path.clone(), i)).collect();
     let any_wide = live.iter().any(|l| l.record.in_wide.is_some());
     for record in deletes {
@@ -156,9 +167,9 @@ fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan)
         return live;
     }
     let wide = plan.kept_deletes.iter().filter(|d| d.scope.is_none()).count();
-    if wide < WIDE_MOST {
-        plan.new_deletes
-            .push(touched.iter().map(|i| (live[*i].record.view.path.clone(), Arc::new(live[*i].fresh.clone()))).collect());
+    let partitions = live.iter().map(Live::partition).collect::<HashSet<_>>().len();
+    if wide < WIDE_MOST.saturating_mul(partitions) {
+        plan.new_deletes.extend(by_partition(touched.iter().map(|i| (&live[*i], Arc::new(live[*i].fresh.clone())))));
         for i in touched {
             let l = &mut live[i];
             l.record.in_wide =
@@ -167,13 +178,23 @@ fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan)
         return live;
     }
     plan.removed_deletes.append(&mut plan.kept_deletes);
-    let mut all = Positions::new();
     for l in &mut live {
-        if let Some(deleted) = l.record.view.deleted.clone() {
-            l.record.in_wide = Some(Arc::clone(&deleted));
-            all.insert(l.record.view.path.clone(), deleted);
-        }
+        l.record.in_wide.clone_from(&l.record.view.deleted);
     }
-    plan.new_deletes.push(all);
+    plan.new_deletes.extend(by_partition(live.iter().filter_map(|l| Some((l, l.record.view.deleted.clone()?)))));
     live
+}
+
+/// Positions of several data files, those of one partition together: a delete file hides rows of its own partition alone.
+fn by_partition<'a>(positions: impl Iterator<Item = (&'a Live, Arc<RoaringBitmap>)>) -> Vec<Positions> {
+    let mut places: HashMap<Partition<'a>, usize> = HashMap::new();
+    let mut all: Vec<Positions> = Vec::new();
+    for (l, rows) in positions {
+        let place = *places.entry(l.partition()).or_insert_with(|| {
+            all.push(Positions::new());
+            all.len() - 1
+        });
+        all[place].insert(l.record.view.path.clone(), rows);
+    }
+    all
 }

@@ -173,7 +173,8 @@ impl Rewrite<'_> {
         let mut new = None;
         if !listing.is_empty() {
             let Some(spec) = self.metadata.partition_spec_by_id(spec_id) else {
-                let message = format!("files of {} are in the partition spec {spec_id}, which its metadata does not have", self.table);
+                let message =
+                    format!("files of {} are in the partition spec {spec_id}, which its metadata does not have", self.table);
                 return Err(Error::new(Kind::Corrupt, message).with_table(self.table));
             };
             let schema = Arc::clone(partition::schema_of(self.metadata, spec));

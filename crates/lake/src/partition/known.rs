@@ -70,7 +70,9 @@ fn range(transform: Transform, value: &PrimitiveLiteral, data_type: &DataType) -
     let number = match value {
         PrimitiveLiteral::Int(v) => i64::from(*v),
         PrimitiveLiteral::Long(v) => *v,
-        PrimitiveLiteral::String(_) if matches!(transform, Transform::Truncate(_)) => return Some((array_of(value, data_type), None)),
+        PrimitiveLiteral::String(_) if matches!(transform, Transform::Truncate(_)) => {
+            return Some((array_of(value, data_type), None));
+        }
         _ => return None,
     };
     if let Transform::Truncate(width) = transform {
@@ -88,7 +90,8 @@ fn range(transform: Transform, value: &PrimitiveLiteral, data_type: &DataType) -
     let (first, end) = (start(transform, first)?, start(transform, number.checked_add(1)?)?);
     match data_type {
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            let array = |us: i64| Some(Arc::new(TimestampMicrosecondArray::from(vec![us]).with_timezone_opt(zone.clone())) as ArrayRef);
+            let array =
+                |us: i64| Some(Arc::new(TimestampMicrosecondArray::from(vec![us]).with_timezone_opt(zone.clone())) as ArrayRef);
             Some((array(first), array(end.checked_sub(1)?)))
         }
         DataType::Date32 => {

@@ -49,9 +49,10 @@ fn plain(value: &PrimitiveLiteral, source: Option<&Type>) -> Value {
     match (value, source) {
         (PrimitiveLiteral::Boolean(v), _) => Value::from(*v),
         (PrimitiveLiteral::String(v), _) => Value::from(v.as_str()),
-        (PrimitiveLiteral::Int(v), Some(Type::Primitive(iceberg::spec::PrimitiveType::Int | iceberg::spec::PrimitiveType::Long))) => {
-            Value::from(*v)
-        }
+        (
+            PrimitiveLiteral::Int(v),
+            Some(Type::Primitive(iceberg::spec::PrimitiveType::Int | iceberg::spec::PrimitiveType::Long)),
+        ) => Value::from(*v),
         (PrimitiveLiteral::Long(v), Some(Type::Primitive(iceberg::spec::PrimitiveType::Long))) => Value::from(*v),
         (value, source) => {
             let data_type = source.and_then(schema::arrow_type);

@@ -5,7 +5,10 @@ use crate::{Error, Kind};
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
     compute::take_record_batch,
-    datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Schema, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType},
+    datatypes::{
+        DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Schema, Time64MicrosecondType, TimeUnit,
+        TimestampMicrosecondType,
+    },
     row::{OwnedRow, RowConverter, SortField},
 };
 use hashbrown::HashMap;
@@ -40,7 +43,10 @@ impl Splitter {
         let mut types = Vec::with_capacity(by.len());
         for field in by {
             let missing = |_| {
-                Error::new(Kind::Schema, format!("{table} can't be partitioned by `{field}`: it has no column `{}`", field.column))
+                Error::new(
+                    Kind::Schema,
+                    format!("{table} can't be partitioned by `{field}`: it has no column `{}`", field.column),
+                )
             };
             let index = schema.index_of(&field.column).map_err(missing)?;
             let data_type = schema.field(index).data_type();

@@ -4,7 +4,9 @@ use crate::{Error, Kind};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, StringArray, new_null_array},
     compute::cast,
-    datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType},
+    datatypes::{
+        DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    },
 };
 use iceberg::spec::Transform;
 use std::{fmt, str::FromStr, sync::Arc};
@@ -418,7 +420,9 @@ mod tests {
     fn parts_of_time_count_from_1970_and_down_before_it() {
         const HOUR_US: i64 = 3_600_000_000;
         // 2017-11-16T22:31:08, the epoch, and a microsecond before it.
-        let times = Arc::new(TimestampMicrosecondArray::from(vec![1_510_871_468_000_000, 0, -1, -24 * HOUR_US, -24 * HOUR_US - 1])) as ArrayRef;
+        let times =
+            Arc::new(TimestampMicrosecondArray::from(vec![1_510_871_468_000_000, 0, -1, -24 * HOUR_US, -24 * HOUR_US - 1]))
+                as ArrayRef;
         let of = |transform: PartitionTransform, column: &ArrayRef| -> Vec<i64> {
             longs(&transform.apply(column).unwrap()).into_iter().map(Option::unwrap).collect()
         };

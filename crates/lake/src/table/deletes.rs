@@ -63,7 +63,13 @@ pub(crate) type Spellings = HashMap<Path, Arc<str>>;
 ///
 /// # Errors
 /// [`crate::error::Kind::Bug`] where there is nothing to delete or Parquet refuses.
-pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, spellings: &Spellings, home: Option<&Home>) -> Result<EncodedDeletes, Error> {
+pub(crate) fn encode(
+    store: &Store,
+    path: Path,
+    positions: &Positions,
+    spellings: &Spellings,
+    home: Option<&Home>,
+) -> Result<EncodedDeletes, Error> {
     let location = |path: &Path| spellings.get(path).map_or_else(|| store.location(path), |s| s.to_string());
     let mut located: Vec<(String, &Arc<RoaringBitmap>)> = positions.iter().map(|(path, rows)| (location(path), rows)).collect();
     // The specification wants them sorted by file, as it is spelt, and row.
@@ -101,7 +107,13 @@ pub(crate) fn encode(store: &Store, path: Path, positions: &Positions, spellings
 }
 
 /// The manifest entry of a delete file, with bounds that let readers skip it exactly when they may.
-fn describe(store: &Store, path: &Path, bytes: u64, located: &[(String, &Arc<RoaringBitmap>)], home: Option<&Home>) -> Result<DataFile, Error> {
+fn describe(
+    store: &Store,
+    path: &Path,
+    bytes: u64,
+    located: &[(String, &Arc<RoaringBitmap>)],
+    home: Option<&Home>,
+) -> Result<DataFile, Error> {
     let (Some((first, _)), Some((last, _))) = (located.first(), located.last()) else {
         return Err(Error::new(crate::error::Kind::Bug, "a delete file was to be written without deletes"));
     };

@@ -94,8 +94,10 @@ impl Runner {
         match named.into_iter().find(|column| options.schema.column_with_name(column).is_none()) {
             None => Ok(()),
             Some(column) => {
-                let text =
-                    format!("{}: sort_order, partition_by or key names `{column}`, which the statement does not return", model.file.display());
+                let text = format!(
+                    "{}: sort_order, partition_by or key names `{column}`, which the statement does not return",
+                    model.file.display()
+                );
                 Err(Error::new(Kind::BrokenModel, text).with_hint("Add the column to the select, or take it out of config()."))
             }
         }

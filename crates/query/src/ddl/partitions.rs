@@ -27,8 +27,8 @@ pub(crate) fn rewrite(sql: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(sql.len() + 32);
     let mut copied = 0;
     let mut begin = 0;
-    for at in 0..tokens.len() {
-        if tokens[at].token == Token::SemiColon {
+    for (at, token) in tokens.iter().enumerate() {
+        if token.token == Token::SemiColon {
             begin = at + 1;
         }
         if at == 0 || !is(at, "partitioned") || !is(at + 1, "by") {
@@ -103,8 +103,9 @@ pub(super) fn fields(list: &Expr) -> Result<Vec<PartitionField>, Error> {
 }
 
 fn field(expr: &Expr) -> Result<PartitionField, Error> {
-    let wrong =
-        |what: &str| Error::new(Kind::Invalid, format!("PARTITIONED BY: `{expr}` {what}")).with_hint(capital(PartitionField::allowed()));
+    let wrong = |what: &str| {
+        Error::new(Kind::Invalid, format!("PARTITIONED BY: `{expr}` {what}")).with_hint(capital(PartitionField::allowed()))
+    };
     let column = |expr: &Expr| match expr {
         Expr::Identifier(name) => Some(super::identifier(name)),
         _ => None,

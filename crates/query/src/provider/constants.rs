@@ -29,9 +29,7 @@ pub(super) struct Constants {
 impl Constants {
     /// Those of a scan of `files` that reads the columns `projection`; none where every file has all columns, as files usually do.
     pub(super) fn of(files: &[ChosenFile], schema: &Schema, projection: &[usize]) -> Result<Option<Self>> {
-        let constant = |file: &ChosenFile, column: usize| {
-            file.file.stats.get(&field_id(schema.field(column))?)?.constant.clone()
-        };
+        let constant = |file: &ChosenFile, column: usize| file.file.stats.get(&field_id(schema.field(column))?)?.constant.clone();
         let lacking = |&column: &usize| column < schema.fields().len() && files.iter().any(|f| constant(f, column).is_some());
         let columns: Vec<usize> = projection.iter().copied().filter(lacking).collect();
         if columns.is_empty() {
@@ -66,8 +64,8 @@ impl Constants {
     /// The column at `index`, and where a file has none, what its partition says; `first` is where [`Self::fields`] are.
     pub(super) fn read(&self, column: Arc<dyn PhysicalExpr>, index: usize, first: usize) -> Result<Arc<dyn PhysicalExpr>> {
         let Some(nth) = self.columns.iter().position(|&c| c == index) else { return Ok(column) };
-        let constant = Arc::new(Column::new(self.fields[nth].name(), first + nth));
-        let there = Arc::new(IsNotNullExpr::new(Arc::clone(&column)));
+        let constant: Arc<dyn PhysicalExpr> = Arc::new(Column::new(self.fields[nth].name(), first + nth));
+        let there: Arc<dyn PhysicalExpr> = Arc::new(IsNotNullExpr::new(Arc::clone(&column)));
         Ok(Arc::new(CaseExpr::try_new(None, vec![(there, column)], Some(constant))?))
     }
 

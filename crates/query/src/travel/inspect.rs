@@ -214,8 +214,8 @@ fn manifests(state: &TableState) -> Result<RecordBatch, Error> {
 fn partitions(state: &TableState) -> Result<RecordBatch, Error> {
     let infos = state.file_infos();
     let mut found: BTreeMap<(i32, Option<&str>), Totals> = BTreeMap::new();
-    if infos.iter().all(|f| f.partition.is_none()) {
-        // A table without partitions has one, whatever is in it.
+    if infos.is_empty() && state.partitioned_by(state.spec_id()).is_empty() {
+        // A table without partitions has one, even if nothing is in it.
         found.insert((state.spec_id(), None), Totals::default());
     }
     for info in &infos {
