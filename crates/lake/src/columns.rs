@@ -6,6 +6,7 @@ use crate::{
     upkeep::{Clustering, LAYOUT},
 };
 use arrow::datatypes::{DataType, Field, Schema};
+use iceberg::spec::Transform;
 use model::LakeTable;
 use std::collections::HashMap;
 
@@ -180,7 +181,7 @@ impl Shape<'_> {
             || self.layout.iter().flat_map(Clustering::columns).any(|c| c == name)
         {
             Some("the layout")
-        } else if self.state.is_partitioned_by(field_id(&self.fields[at])) {
+        } else if !self.state.transforms_of(field_id(&self.fields[at])).is_empty() {
             Some("the partitions of its files")
         } else {
             None
@@ -221,6 +222,12 @@ impl Shape<'_> {
             return Err(invalid(message).with_hint(
                 "integer becomes bigint, real becomes double precision, numeric gets more digits before the point. Else add a column of the new type, UPDATE it, and drop the old one.",
             ));
+        }
+        let by = self.state.transforms_of(field_id(&self.fields[at]));
+        if from != *to && by.iter().any(|t| matches!(t, Transform::Identity | Transform::Truncate(_))) {
+            let message =
+                format!("column \"{name}\" of {} can't be widened: its files are partitioned by its values", self.state.table());
+            return Err(invalid(message).with_hint("Copy the table: CREATE TABLE … PARTITIONED BY (…) AS SELECT."));
         }
         self.fields[at] = self.fields[at].clone().with_data_type(to.clone());
         Ok(())

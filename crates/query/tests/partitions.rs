@@ -312,6 +312,14 @@ async fn mistakes_in_partitions_are_told_with_what_is_allowed() {
         let error = world.run(sql).await.unwrap_err();
         assert!(error.message.ends_with(said), "{sql}: {}", error.message);
     }
+    world.must("CREATE TABLE shop.w (a int, b int) PARTITIONED BY (truncate(10, a), bucket(2, b))").await;
+    let error = world.run("ALTER TABLE shop.w ALTER COLUMN a TYPE bigint").await.unwrap_err();
+    assert!(
+        error.message.ends_with("column \"a\" of shop.w can't be widened: its files are partitioned by its values"),
+        "{}",
+        error.message
+    );
+    world.must("ALTER TABLE shop.w ALTER COLUMN b TYPE bigint").await;
     world.must("ALTER TABLE shop.t RENAME COLUMN day TO date").await;
     world.must("INSERT INTO shop.t VALUES (1, 2, date '2026-02-03')").await;
     assert_eq!(

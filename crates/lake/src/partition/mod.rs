@@ -13,7 +13,9 @@ pub(crate) use split::Splitter;
 pub use transform::{PartitionField, PartitionTransform, buckets_of};
 
 use crate::{Error, Kind, field_id};
-use iceberg::spec::{PartitionSpec, Schema, Struct, TableMetadata, UnboundPartitionSpec};
+use iceberg::spec::{
+    Literal, PartitionSpec, PrimitiveLiteral, PrimitiveType, Schema, Struct, TableMetadata, Transform, UnboundPartitionSpec,
+};
 use model::LakeTable;
 
 /// The partition spec of a file and its values.
@@ -86,6 +88,26 @@ pub(crate) fn unwritable(metadata: &TableMetadata, columns: &arrow::datatypes::S
             Ok(column) if transform.accepts(column.data_type()) => None,
             Ok(column) => Some(format!("it is partitioned by `{of}`, a column of type {}", column.data_type())),
         }
+    })
+}
+
+/// Why lakebox can't list files of these partitions anew, where it can't: a column was widened by whose values they are told, and manifests of now would hold
+/// them in the former type.
+pub(crate) fn widened<'a>(metadata: &TableMetadata, homes: impl Iterator<Item = &'a Home>) -> Option<String> {
+    let schema = metadata.current_schema();
+    let narrow = |field: &iceberg::spec::PartitionField, value: &Option<Literal>| {
+        let now = schema.field_by_id(field.source_id)?.field_type.as_primitive_type()?;
+        let is = matches!(
+            (value, now),
+            (Some(Literal::Primitive(PrimitiveLiteral::Int(_))), PrimitiveType::Long)
+                | (Some(Literal::Primitive(PrimitiveLiteral::Float(_))), PrimitiveType::Double)
+        );
+        let told = matches!(field.transform, Transform::Identity | Transform::Truncate(_));
+        (is && told).then(|| format!("it is partitioned by values of `{}`, whose type was widened", field.name))
+    };
+    homes.into_iter().find_map(|home| {
+        let spec = metadata.partition_spec_by_id(home.spec_id)?;
+        spec.fields().iter().zip(home.values.fields()).find_map(|(field, value)| narrow(field, value))
     })
 }
 

@@ -2,7 +2,7 @@ use super::TableSpec;
 use crate::partition::{self, Home, PartitionField};
 use crate::view::{TableView, ViewFile};
 use arrow::datatypes::SchemaRef;
-use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile, TableMetadata};
+use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile, TableMetadata, Transform};
 use model::LakeTable;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
@@ -217,7 +217,8 @@ impl TableState {
         if metadata.format_version() != FormatVersion::V2 {
             return Some(format!("it has Iceberg format version {}", metadata.format_version() as u8));
         }
-        partition::unwritable(metadata, self.schema())
+        let homes = self.parts.files.iter().filter_map(|f| f.home.as_deref());
+        partition::unwritable(metadata, self.schema()).or_else(|| partition::widened(metadata, homes))
     }
 
     /// How the table is partitioned; empty where it is not. None where this version does not know one of its transforms.
@@ -225,13 +226,13 @@ impl TableState {
         partition::of_metadata(&self.parts.metadata)
     }
 
-    /// Whether the table, or one of its files, is partitioned by the column of this field id.
-    pub(crate) fn is_partitioned_by(&self, column: Option<i32>) -> bool {
+    /// By what of the column of this field id the table, or one of its files, is partitioned.
+    pub(crate) fn transforms_of(&self, column: Option<i32>) -> Vec<Transform> {
         let metadata = &self.parts.metadata;
         let homes = self.parts.files.iter().filter_map(|f| f.home.as_ref().map(|home| home.spec_id));
         let specs: HashSet<i32> = homes.chain([metadata.default_partition_spec_id()]).collect();
-        let mut fields = specs.into_iter().filter_map(|id| metadata.partition_spec_by_id(id)).flat_map(|s| s.fields());
-        fields.any(|f| Some(f.source_id) == column)
+        let fields = specs.into_iter().filter_map(|id| metadata.partition_spec_by_id(id)).flat_map(|s| s.fields());
+        fields.filter(|f| Some(f.source_id) == column).map(|f| f.transform).collect()
     }
 
     /// How files of a partition spec are partitioned, as it is written: `day(created_at), bucket(16, id)`. Empty where they are not.
