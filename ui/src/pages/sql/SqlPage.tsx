@@ -37,7 +37,8 @@ export default function SqlPage() {
   const tab = tabs.find((each) => each.id === text(search, 'tab')) ?? tabs[0];
   const current = tab && runs[tab.id];
   const estimate = useEstimate(editor, tab?.query ?? '');
-  const side = text(search, 'side', innerWidth > NARROW ? 'open' : 'closed') !== 'closed';
+  // On a phone it covers the editor, so only a link to one of its panels opens it.
+  const side = text(search, 'side', innerWidth > NARROW || text(search, 'panel', '') ? 'open' : 'closed') !== 'closed';
 
   useEffect(() => {
     document.title = 'SQL · lakebox';
