@@ -6,7 +6,6 @@ mod execute;
 mod rows;
 mod statement;
 
-pub use alone::Changed;
 pub(crate) use alone::{Alone, alone};
 pub(crate) use execute::{Done, Executor, commit, lake_error, typed_values};
 pub(crate) use rows::{fitted, places};
