@@ -105,8 +105,20 @@ const HEADLINES: Record<number, string> = {
   500: 'Something failed inside lakebox',
 };
 
+const SQL_HEADLINES: Record<string, string> = {
+  'sql.busy': 'No place to run became free',
+  'sql.conflict': 'Nothing was changed: others changed the same rows',
+  'sql.timeout': 'The query took too long',
+  'sql.memory': 'The query needs more memory than it may use',
+  'sql.scan_limit': 'The query would read more than it may',
+  'sql.cancelled': 'Somebody cancelled the query',
+  'sql.broken_off': 'The result broke off',
+};
+
 /** What a person would call the failure; the protocol's own words (`Bad Request`) say little. */
 function headline(problem: Problem): string {
+  const known = SQL_HEADLINES[problem.code];
+  if (known) return known;
   if (problem.code.startsWith('sql.')) return 'The query failed';
   return HEADLINES[problem.status] ?? (problem.title || 'This failed');
 }

@@ -4,6 +4,7 @@ import { useQuery, useSuspenseQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { overview, queryRuns, savedQueries } from '@/api/queries';
+import { isEcho, kept, listed } from '@/api/history';
 import type { Issue, LayerHealth, Overview as Body } from '@/api/types';
 import { Ago, Bytes, Code, Empty, Notice, Num, Section, Stat, Stats } from '@/components/parts';
 import { Status, ToneIcon, type Tone, stateWord, urgency } from '@/components/status';
@@ -155,8 +156,10 @@ function Layer({ layer }: { layer: LayerHealth }) {
 
 function Recent() {
   const { data: saved } = useQuery(savedQueries);
-  const { data: runs } = useQuery(queryRuns(40));
-  const asked = (runs ?? []).filter((run) => run.client === 'http').slice(0, 5);
+  const { data: runs } = useQuery(queryRuns(200));
+  const asked = listed(runs ?? [], kept())
+    .filter((run) => run.client === 'http' && !isEcho(run.query))
+    .slice(0, 5);
   return (
     <>
       <Section title="Saved queries" aside={<Link to="/sql">Open SQL</Link>}>
@@ -180,7 +183,9 @@ function Recent() {
               <Link {...sqlWith(run.query)} className="clip mono" title={run.query}>
                 {run.query.replace(/\s+/g, ' ')}
               </Link>
-              <span>{run.state === 'done' ? format.duration(run.elapsed_ms) : <Status state={run.state} />}</span>
+              <span>
+                {run.state === 'done' ? format.duration(run.elapsed_ms) : <Status state={run.state} word={run.queue_position == null ? undefined : `${format.ordinal(run.queue_position)} in the queue`} />}
+              </span>
             </li>
           ))}
         </ul>

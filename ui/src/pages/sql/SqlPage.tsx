@@ -36,7 +36,7 @@ export default function SqlPage() {
 
   const tab = tabs.find((each) => each.id === text(search, 'tab')) ?? tabs[0];
   const current = tab && runs[tab.id];
-  const estimate = useEstimate(editor, tab?.query ?? '');
+  const { ahead, look } = useEstimate(editor, tab?.id);
   const side = text(search, 'side', innerWidth > NARROW ? 'open' : 'closed') !== 'closed';
 
   useEffect(() => {
@@ -128,6 +128,7 @@ export default function SqlPage() {
             mark={mark}
             handle={editor}
             onChange={(query) => change(tab.id, { query })}
+            onMove={look}
             onRun={() => execute()}
             onSave={() => setSaving(true)}
           />
@@ -136,7 +137,7 @@ export default function SqlPage() {
         <Toolbar
           tab={tab}
           running={current?.state === 'running'}
-          estimate={estimate}
+          ahead={ahead}
           limit={oneOf(search, 'limit', LIMITS)}
           limits={[...LIMITS].sort((a, b) => Number(a) - Number(b))}
           onLimit={(limit) => set({ limit: limit === LIMITS[0] ? undefined : limit })}
@@ -158,6 +159,7 @@ export default function SqlPage() {
           onChart={(chart) => set({ chart })}
           onGoTo={() => mark && editor.current?.goTo(mark.from)}
           onRetry={() => current && void run(tab.id, current.query, current.offset)}
+          onCancel={() => cancel(tab.id)}
         />
       </div>
       {saving && <SaveDialog tab={tab} saved={saved?.find((query) => query.id === tab.saved)} onClose={() => setSaving(false)} onSaved={(query) => change(tab.id, { saved: query.id, title: query.name })} />}
