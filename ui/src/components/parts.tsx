@@ -83,6 +83,11 @@ export function Stat({ label, value, exact, sub }: { label: string; value: React
   );
 }
 
+/** A sentence of the server's: what stands between backticks is a name or code. */
+export function Prose({ text }: { text: string }) {
+  return <>{text.split('`').map((part, at, all) => (at % 2 === 1 && at < all.length - 1 ? <code key={at}>{part}</code> : at % 2 === 1 ? `\`${part}` : part))}</>;
+}
+
 /** Something that went wrong or right, with what to do. */
 export function Notice({ tone, title, hint, children, actions }: { tone: Tone; title?: ReactNode; hint?: ReactNode; children?: ReactNode; actions?: ReactNode }) {
   return (
@@ -126,8 +131,8 @@ function headline(problem: Problem): string {
 /** A failed call: what happened, where, what to do, retry. */
 export function Failure({ problem, onRetry }: { problem: Problem; onRetry?: () => void }) {
   return (
-    <Notice tone="bad" title={headline(problem)} hint={problem.hint} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
-      {problem.detail} <span className="muted mono">{problem.code}</span>
+    <Notice tone="bad" title={headline(problem)} hint={problem.hint && <Prose text={problem.hint} />} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
+      <Prose text={problem.detail} /> <span className="muted mono">{problem.code}</span>
     </Notice>
   );
 }

@@ -18,7 +18,7 @@ export default function Overview() {
   useEffect(() => {
     document.title = 'Overview · lakebox';
   }, []);
-  if (data.pipelines.length === 0 && data.rows_total === 0) return <FirstRun />;
+  if (data.pipelines.length === 0 && data.rows_total === 0 && data.storage.files === 0) return <FirstRun />;
   return (
     <div className="page">
       <Health data={data} />
@@ -82,6 +82,7 @@ function Health({ data }: { data: Body }) {
         {title}
       </h1>
       <p className="health-sub live">
+        {data.pipelines.length === 0 && 'No pipelines'}
         {[...data.pipelines]
           .sort((a, b) => urgency(a.state) - urgency(b.state))
           .map(({ state, count }, at) => (

@@ -161,7 +161,8 @@ function fromCatalog(latest: Latest, context: CompletionContext): CompletionResu
 const colours = HighlightStyle.define([
   { tag: [tags.keyword, tags.operatorKeyword], color: 'var(--accent-text)', fontWeight: '500' },
   { tag: [tags.string, tags.special(tags.string)], color: 'var(--c3)' },
-  { tag: [tags.number, tags.bool, tags.null], color: 'var(--c2)' },
+  // Darker than the chart's colour, which is too light for text on the line of the cursor.
+  { tag: [tags.number, tags.bool, tags.null], color: 'color-mix(in srgb, var(--c2) 82%, var(--text))' },
   { tag: [tags.lineComment, tags.blockComment], color: 'var(--faint)', fontStyle: 'italic' },
   { tag: [tags.typeName, tags.standard(tags.name)], color: 'var(--c4)' },
 ]);

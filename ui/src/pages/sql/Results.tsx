@@ -36,10 +36,12 @@ interface Props {
   onGoTo: () => void;
   onRetry: () => void;
   onCancel: () => void;
+  /** Opens the list of what runs and ran. */
+  onHistory: () => void;
 }
 
 /** What came of the last run: its rows, a chart of them, or why there are none. */
-export function Results({ run, view, chart, maxRows, place, onView, onChart, onGoTo, onRetry, onCancel }: Props) {
+export function Results({ run, view, chart, maxRows, place, onView, onChart, onGoTo, onRetry, onCancel, onHistory }: Props) {
   const queue = useQueue(run);
   if (!run) {
     return (
@@ -64,6 +66,11 @@ export function Results({ run, view, chart, maxRows, place, onView, onChart, onG
           {place && (
             <Button mt={8} onClick={onGoTo}>
               Go to line {place.line}, column {place.column}
+            </Button>
+          )}
+          {run.problem.code === 'sql.busy' && (
+            <Button mt={8} onClick={onHistory}>
+              See what runs
             </Button>
           )}
         </div>

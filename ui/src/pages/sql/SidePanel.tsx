@@ -209,7 +209,7 @@ function Past({ run, onOpen }: { run: QueryRun; onOpen: (query: string) => void 
       <span className="row faint">
         {run.state === 'done' ? (
           <span>
-            {changed ? (run.rows > 0 ? `${format.count(run.rows, 'row')} changed` : 'Done') : format.count(run.rows, 'row')}, {format.duration(run.elapsed_ms)}
+            {changed && !/^call\b/i.test(run.query) ? (run.rows > 0 ? `${format.count(run.rows, 'row')} changed` : 'Done') : format.count(run.rows, 'row')}, {format.duration(run.elapsed_ms)}
           </span>
         ) : (
           <QueryState run={run} />

@@ -53,7 +53,7 @@ export function Toolbar({ tab, running, ahead, limit, limits, onLimit, onRun, on
           Run
         </Button>
       )}
-      <NativeSelect aria-label="Rows at most" value={limit} data={limits.map((value) => ({ value, label: `${format.number(Number(value))} rows at most` }))} onChange={(event) => onLimit(event.currentTarget.value)} />
+      <NativeSelect aria-label="Rows at most" title="Rows at most" value={limit} data={limits.map((value) => ({ value, label: `≤ ${format.number(Number(value))} rows` }))} onChange={(event) => onLimit(event.currentTarget.value)} />
       {estimate && estimate.files_total > 0 && (
         <span className="sql-estimate" title={estimateTitle(estimate)}>
           reads about {format.bytes(estimate.bytes)}
