@@ -34,19 +34,15 @@ export default function Overview() {
           <Layer key={layer.layer} layer={layer} />
         ))}
       </div>
-      <Section
-        title="Throughput"
-        aside={
-          <>
-            <strong style={{ color: 'var(--text)' }} title={format.exact(data.rows_per_s)}>
-              {format.rate(data.rows_per_s, 'changes')}
-            </strong>{' '}
-            now, <Num value={data.rows_total} /> in all
-          </>
-        }
-      >
-        <ThroughputChart points={data.throughput} />
-      </Section>
+      {data.pipelines.length === 0 ? (
+        <div style={{ marginTop: 24 }}>
+          <Notice tone="calm" title="No source is followed" hint={<>Name one under <code>sources</code> in <code>lakebox.yaml</code> and start lakebox again.</>}>
+            Tables that SQL made and files are there; bronze, silver and gold fill once a source flows.
+          </Notice>
+        </div>
+      ) : (
+        <Flow data={data} />
+      )}
       <div className="two">
         <Section title="Storage" aside={<span className="mono">{format.middle(data.storage.warehouse, 44)}</span>}>
           <Stats>
@@ -67,6 +63,24 @@ export default function Overview() {
         <Recent />
       </div>
     </div>
+  );
+}
+
+function Flow({ data }: { data: Body }) {
+  return (
+    <Section
+      title="Throughput"
+      aside={
+        <>
+          <strong style={{ color: 'var(--text)' }} title={format.exact(data.rows_per_s)}>
+            {format.rate(data.rows_per_s, 'changes')}
+          </strong>{' '}
+          now, <Num value={data.rows_total} /> in all
+        </>
+      }
+    >
+      <ThroughputChart points={data.throughput} />
+    </Section>
   );
 }
 

@@ -26,7 +26,7 @@ export function Waiting({ place, onCancel }: { place: Place; onCancel: () => voi
     <div className="pad">
       <div role="status">
         <Notice tone="calm" title={`${format.ordinal(place.position)} in the queue`} actions={<Button leftSection={<IconPlayerStop size={13} />} onClick={onCancel}>Cancel</Button>}>
-          {place.running.length > 0 ? `${format.count(place.running.length, 'query runs', 'queries run')} now, ${format.number(place.waiting)} wait.` : 'Every place to run is taken.'} It starts by itself when its turn comes. Light
+          {place.running.length > 0 ? `${format.count(place.running.length, 'query runs', 'queries run')} now, ${format.count(place.waiting, 'waits', 'wait')}.` : 'Every place to run is taken.'} It starts by itself when its turn comes. Light
           queries go first, and nobody takes all places, so the number can also grow.
         </Notice>
       </div>

@@ -9,6 +9,7 @@ import { failed, said } from '@/components/notify';
 import { Ago, Notice, Num, Prose } from '@/components/parts';
 import { Status } from '@/components/status';
 import * as format from '@/lib/format';
+import { quoted } from '@/lib/places';
 import { Advice } from './Advice';
 
 const STEPS: Record<string, string> = {
@@ -51,7 +52,7 @@ export function Upkeep({ layer, name, version }: { layer: string; name: string; 
     <>
       {alone !== undefined && (
         <div style={{ marginBottom: 12 }}>
-          <Notice tone="calm" title="Upkeep leaves this table alone" hint="The engine that writes it can compact it, or copy it with create table … as, and lakebox keeps the copy in shape.">
+          <Notice tone="calm" title="Upkeep leaves this table alone" hint={<Prose text={`A copy would be kept in shape: \`create table … as select * from ${layer}.${quoted(name)}\`.`} />}>
             <Prose text={alone} />
           </Notice>
         </div>
@@ -59,7 +60,9 @@ export function Upkeep({ layer, name, version }: { layer: string; name: string; 
       <Advice layer={layer} name={name} />
       <div className="row" style={{ justifyContent: 'space-between', flexWrap: 'wrap', marginBottom: 8, gap: 16 }}>
         <p className="muted" style={{ flex: '1 1 320px' }}>
-          {all.enabled
+          {alone !== undefined
+            ? ''
+            : all.enabled
             ? 'Small files, deleted rows and old snapshots are seen to as they pile up.'
             : 'Upkeep does not work by itself here: the configuration turns it off.'}{' '}
           All tables together: each byte was written {all.write_amplification.toFixed(2)} times since lakebox started.
