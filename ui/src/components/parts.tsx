@@ -88,6 +88,8 @@ export function Prose({ text }: { text: string }) {
   return <>{text.split('`').map((part, at, all) => (at % 2 === 1 && at < all.length - 1 ? <code key={at}>{part}</code> : at % 2 === 1 ? `\`${part}` : part))}</>;
 }
 
+const prose = (text: ReactNode): ReactNode => (typeof text === 'string' ? <Prose text={text} /> : text);
+
 /** Something that went wrong or right, with what to do. */
 export function Notice({ tone, title, hint, children, actions }: { tone: Tone; title?: ReactNode; hint?: ReactNode; children?: ReactNode; actions?: ReactNode }) {
   return (
@@ -95,8 +97,8 @@ export function Notice({ tone, title, hint, children, actions }: { tone: Tone; t
       <ToneIcon tone={tone} />
       <div className="grow">
         {title && <div className="title">{title}</div>}
-        {children && <div>{children}</div>}
-        {hint && <div className="hint">{hint}</div>}
+        {children && <div>{prose(children)}</div>}
+        {hint && <div className="hint">{prose(hint)}</div>}
       </div>
       {actions && <div className="notice-actions">{actions}</div>}
     </div>
@@ -131,7 +133,7 @@ function headline(problem: Problem): string {
 /** A failed call: what happened, where, what to do, retry. */
 export function Failure({ problem, onRetry }: { problem: Problem; onRetry?: () => void }) {
   return (
-    <Notice tone="bad" title={headline(problem)} hint={problem.hint && <Prose text={problem.hint} />} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
+    <Notice tone="bad" title={headline(problem)} hint={problem.hint} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
       <Prose text={problem.detail} /> <span className="muted mono">{problem.code}</span>
     </Notice>
   );

@@ -6,7 +6,7 @@ import { actions, tableUpkeep, upkeep } from '@/api/queries';
 import type { UpkeepRun } from '@/api/types';
 import { DataTable } from '@/components/data-table';
 import { failed, said } from '@/components/notify';
-import { Ago, Notice, Num, Prose } from '@/components/parts';
+import { Ago, Notice, Num } from '@/components/parts';
 import { Status } from '@/components/status';
 import * as format from '@/lib/format';
 import { quoted } from '@/lib/places';
@@ -52,8 +52,8 @@ export function Upkeep({ layer, name, version }: { layer: string; name: string; 
     <>
       {alone !== undefined && (
         <div style={{ marginBottom: 12 }}>
-          <Notice tone="calm" title="Upkeep leaves this table alone" hint={<Prose text={`A copy would be kept in shape: \`create table … as select * from ${layer}.${quoted(name)}\`.`} />}>
-            <Prose text={alone} />
+          <Notice tone="calm" title="Upkeep leaves this table alone" hint={`A copy would be kept in shape: \`create table … as select * from ${layer}.${quoted(name)}\`.`}>
+            {alone}
           </Notice>
         </div>
       )}
