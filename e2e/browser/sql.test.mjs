@@ -188,7 +188,7 @@ describe('changes by SQL', () => {
     // Each of its five attempts has to take longer than the other's transaction; how long that is depends on the machine.
     const alert = page.getByRole('alert');
     const ended = page.locator('.sql-result .notice .title');
-    for (const rows of [3_000_000, 12_000_000, 48_000_000]) {
+    for (const rows of [200_000, 1_000_000, 4_000_000, 16_000_000, 64_000_000]) {
       await typed(page, `update ${schema}_race.t set n = (select count(*) from generate_series(1, ${rows}) where value % 7 = 3) where id = 1`);
       await page.keyboard.press(KEY);
       await page.getByRole('timer').waitFor();
