@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { accessible, api, eventually, go, launch, open, shot } from './browser.mjs';
+import { accessible, api, eventually, go, launch, open, shot, typed } from './browser.mjs';
 
 const FRAMES = 120;
 
@@ -151,13 +151,6 @@ describe('live values', () => {
 });
 
 describe('SQL', () => {
-  const typed = async (page, text) => {
-    await page.locator('.cm-content').click();
-    await page.keyboard.press('Control+a');
-    await page.keyboard.insertText(text);
-    await page.keyboard.press('Escape');
-  };
-
   it('runs, keeps its tabs over a reload, and shows an error at its place', async () => {
     const { context, page, problems } = await open(browser);
     await go(page, '/sql');

@@ -107,5 +107,6 @@ fn answer(command: &str, rows: Option<u64>) -> Result<RecordBatch, Error> {
     let fields = vec![Field::new("command", DataType::Utf8, false), Field::new("rows", DataType::Int64, true)];
     let rows = rows.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(vec![command])), Arc::new(Int64Array::from(vec![rows]))];
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    let row = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+    row.map_err(|e| Error::new(Kind::Internal, "what a statement did can't be told").with_source(e))
 }
