@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { accessible, api, eventually, go, launch, open, shot, typed } from './browser.mjs';
-import { connect } from './pg.mjs';
 
 const NARROW = process.env.LAKEBOX_NARROW_URL;
 const KEY = 'Control+Enter';
@@ -172,39 +171,39 @@ describe('changes by SQL', () => {
   it('give way to others that changed the same rows, say so, and can be run again', async () => {
     const { context, page, problems } = await open(browser);
     const make = async (query) => assert.equal((await sql(process.env.LAKEBOX_URL, { query })).status, 200, query);
-    await make(`create schema if not exists ${schema}_race`);
+    await make(`create schema ${schema}_race`);
     await make(`create table ${schema}_race.t (id bigint primary key, n bigint)`);
     await make(`insert into ${schema}_race.t values (1, 0)`);
-    const other = await connect((await api('/about')).pgwire);
-    let racing = true;
-    const race = (async () => {
-      while (racing) {
-        await other.query('begin');
-        await other.query(`update ${schema}_race.t set n = n + 1 where id = 1`);
-        if ((await other.query('commit')) !== undefined) await other.query('rollback');
-      }
-    })();
     await go(page, '/sql');
-    // Each of its five attempts has to take longer than the other's transaction; how long that is depends on the machine.
+    // To lose against others five times in a row takes luck, which no test may depend on: the server's answer to the loser is given in its place, once.
+    const body = {
+      type: 'about:blank',
+      title: 'Conflict',
+      status: 409,
+      code: 'sql.conflict',
+      detail: `could not serialize access due to concurrent update of ${schema}_race.t`,
+      hint: 'Nothing of the transaction took place: run it again.',
+    };
+    const lose = (route) => route.fulfill({ status: 409, contentType: 'application/problem+json', body: JSON.stringify(body) });
+    const changing = (request) => request.method() === 'POST' && !request.postDataJSON().dry_run;
+    let lost = false;
+    await page.route('**/api/v1/sql', (route) => {
+      if (lost || !changing(route.request())) return route.continue();
+      lost = true;
+      return lose(route);
+    });
+    await typed(page, `update ${schema}_race.t set n = n + 1 where id = 1`);
+    await page.keyboard.press(KEY);
     const alert = page.getByRole('alert');
-    const ended = page.locator('.sql-result .notice .title');
-    for (const rows of [200_000, 1_000_000, 4_000_000, 16_000_000, 64_000_000]) {
-      await typed(page, `update ${schema}_race.t set n = (select count(*) from generate_series(1, ${rows}) where value % 7 = 3) where id = 1`);
-      await page.keyboard.press(KEY);
-      await page.getByRole('timer').waitFor();
-      await ended.waitFor({ timeout: 240_000 });
-      if ((await alert.count()) > 0) break;
-    }
     await alert.getByText('Nothing was changed: others changed the same rows').waitFor();
     await alert.getByText('sql.conflict').waitFor();
     await alert.getByText(/run it again/).waitFor();
     await shot(page, 'sql-conflict');
     await accessible(page, 'SQL with a conflict');
-    racing = false;
-    await race;
-    other.close();
     await alert.getByRole('button', { name: 'Retry' }).click();
-    await page.locator('.sql-result .notice .title', { hasText: /^1 row updated$/ }).waitFor({ timeout: 240_000 });
+    await page.locator('.sql-result .notice .title', { hasText: /^1 row updated$/ }).waitFor();
+    const rows = await sql(process.env.LAKEBOX_URL, { query: `select n from ${schema}_race.t` });
+    assert.deepEqual((await rows.json()).rows, [[1]]);
     assert.deepEqual(problems, []);
     await context.close();
   });
