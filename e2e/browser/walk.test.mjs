@@ -44,7 +44,7 @@ const PAGES = () => [
   ['table-rows', `/tables/silver/${table.name}?tab=rows`, 'Any 200 rows', table.columns[0].name],
   ['table-snapshots', `/tables/silver/${table.name}?tab=snapshots`, 'Append', 'current'],
   ['table-files', `/tables/silver/${table.name}?tab=files`, 'on average', '.parquet'],
-  ['table-upkeep', `/tables/silver/${table.name}?tab=upkeep`, 'each byte was written', 'Snapshots let go'],
+  ['table-upkeep', `/tables/silver/${table.name}?tab=upkeep`, 'each byte was written', /No snapshot was old enough|snapshots? let go/i],
   ['table-lineage', `/tables/silver/${table.name}?tab=lineage`, table.upstream[0], table.downstream[0]],
   ['table-properties', `/tables/silver/${table.name}?tab=properties`, table.location, '.metadata.json'],
   ['pipelines', '/pipelines', pipeline.name, 'Streaming'],
