@@ -17,7 +17,7 @@ export const launch = () =>
   });
 
 /** A fresh page in a fresh profile. `problems` collects script errors and every request that leaves the server under test. */
-export async function open(browser, { scheme = 'light', width = 1360, height = 860 } = {}) {
+export async function open(browser, { scheme = 'light', width = 1360, height = 860, base = BASE } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, permissions: ['clipboard-read', 'clipboard-write'], acceptDownloads: true });
   const page = await context.newPage();
   const problems = [];
@@ -28,13 +28,13 @@ export async function open(browser, { scheme = 'light', width = 1360, height = 8
   });
   page.on('request', (request) => {
     const url = request.url();
-    if (!url.startsWith(BASE) && !/^(data|blob):/.test(url)) problems.push(`request to the outside: ${url}`);
+    if (!url.startsWith(base) && !/^(data|blob):/.test(url)) problems.push(`request to the outside: ${url}`);
   });
   return { context, page, problems };
 }
 
-export async function go(page, path) {
-  await page.goto(BASE + path);
+export async function go(page, path, base = BASE) {
+  await page.goto(base + path);
   await page.locator('#main h1').first().waitFor({ state: 'attached' });
 }
 
@@ -72,8 +72,16 @@ export async function eventually(what, read, seconds = 30) {
   throw new Error(`${what}: not within ${seconds} s; last seen: ${last}`);
 }
 
-export async function api(path, init) {
-  const response = await fetch(`${BASE}/api/v1${path}`, init);
+/** Writes a statement into the SQL editor in place of what is there. */
+export async function typed(page, text) {
+  await page.locator('.cm-content').click();
+  await page.keyboard.press('Control+a');
+  await page.keyboard.insertText(text);
+  await page.keyboard.press('Escape');
+}
+
+export async function api(path, init, base = BASE) {
+  const response = await fetch(`${base}/api/v1${path}`, init);
   assert.ok(response.ok, `${init?.method ?? 'GET'} ${path} answered ${response.status}`);
   const text = await response.text();
   return text === '' ? undefined : JSON.parse(text);

@@ -25,7 +25,6 @@ mod travel;
 pub use access::Users;
 pub use accesses::{AccessKind, AccessSum, FilterKind};
 pub use call::{Keeper, Keeping};
-pub use ddl::Changed;
 pub use encode::{Body, Form, encode};
 pub use engine::{
     Counters, Engine, Estimate, QueryRecord, QueryRequest, QueryRunning, QuerySettings, QueryState, RowStream, ScanEstimate,

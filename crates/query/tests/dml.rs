@@ -2,7 +2,9 @@
 
 use crate::support::Dice;
 use ::lake::{Lake, LakeSettings};
-use query::{Access, Engine, QuerySettings, serve_pgwire};
+use arrow::{array::AsArray, datatypes::Int64Type};
+use futures::StreamExt;
+use query::{Access, Engine, QueryRequest, QuerySettings, serve_pgwire};
 use runtime::{CancellationToken, SystemClock, Tasks};
 use std::{collections::BTreeMap, path::Path};
 use tokio::net::TcpListener;
@@ -478,4 +480,29 @@ async fn random_statements_do_what_a_model_does() {
         let files = |path: &Path| std::fs::read_dir(path).map_or(0, |dir| dir.count());
         assert!(files(&world.dir.path().join("lake/shop/t/data")) > 0, "it was on disk");
     }
+}
+
+#[tokio::test]
+async fn the_answer_of_a_change_waits_for_no_place() {
+    let world = World::new().await;
+    let settings = QuerySettings { threads: 2, running_max: 1, ..QuerySettings::default() };
+    let lake = std::sync::Arc::new(world.lake.clone());
+    let engine = Engine::new(lake, world.lake.store(), settings, SystemClock::shared()).unwrap();
+    let change = async |sql: &str| {
+        let mut answer = engine.change(&QueryRequest::new(sql, "http")).await.unwrap().unwrap();
+        let row = answer.stream.next().await.unwrap().unwrap();
+        assert!(answer.stream.next().await.is_none());
+        (row.column(0).as_string::<i32>().value(0).to_owned(), row.column(1).as_primitive::<Int64Type>().iter().next().unwrap())
+    };
+    change("CREATE SCHEMA s").await;
+    assert_eq!(change("CREATE TABLE s.t AS SELECT 1 AS a UNION ALL SELECT 2").await.1, Some(2));
+    assert_eq!(change("UPDATE s.t SET a = a + 1 WHERE a > 1").await, ("UPDATE".to_owned(), Some(1)));
+    let runs: Vec<String> = engine.history().iter().map(|run| format!("{} {}", run.client, &run.sql[..6])).collect();
+    assert_eq!(runs, ["http UPDATE", "http CREATE"], "each is listed once, as who asked wrote it");
+    // Whoever has the only place, a change that happened is told at once: told that it failed, a client would run it again.
+    let endless =
+        "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value + b.value = -1";
+    let running = engine.query(QueryRequest::new(endless, "report")).await.unwrap();
+    assert_eq!(change("CREATE SCHEMA r").await, ("CREATE SCHEMA".to_owned(), None));
+    drop(running);
 }

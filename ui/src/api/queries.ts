@@ -140,6 +140,7 @@ export const savedQueries = queryOptions({
   queryKey: ['saved-queries'],
   queryFn: ({ signal }) => json<SavedQuery[]>('/saved-queries', { signal }),
 });
+/** The newest of what waits, runs and ran, models included. */
 export const queryRuns = (limit: number) =>
   queryOptions({
     queryKey: ['queries', limit],

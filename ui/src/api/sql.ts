@@ -3,6 +3,8 @@ import { ArrowResult } from '@/lib/result/arrow';
 import type { ResultSet } from '@/lib/result/result';
 import { RowsResult } from '@/lib/result/rows';
 import { ApiError, call, json } from './client';
+import { changesData } from '@/lib/statements';
+import { isEcho, listed } from './history';
 import type { AsOf, QueryRun, SqlEstimate, SqlResponse } from './types';
 
 export const ARROW = 'application/vnd.apache.arrow.stream';
@@ -32,7 +34,7 @@ export interface Asked {
 
 /**
  * Runs one statement and streams its rows. One more row than `maxRows` is asked for, so that a cut is noticed. If this browser can't read the
- * Arrow form of a result, it is asked for once more as JSON.
+ * Arrow form of a result, it is asked for once more as JSON, unless the statement changes something.
  */
 export async function runSql(asked: Asked): Promise<Answer> {
   const response = await call('/sql', {
@@ -47,6 +49,7 @@ export async function runSql(asked: Asked): Promise<Answer> {
     return await readArrow(asked, response);
   } catch (cause) {
     if (asked.signal.aborted || cause instanceof ApiError) throw cause;
+    if (changesData(asked.query)) throw await brokenOff(asked.id, cause);
     if (cause instanceof TypeError && /network|fetch|body stream|terminated/i.test(cause.message)) throw await brokenOff(asked.id, cause);
     const answer = await json<SqlResponse>('/sql', { method: 'POST', signal: asked.signal, body: { query: asked.query, max_rows: asked.maxRows + 1 } });
     return fromJson(asked, answer);
@@ -114,10 +117,11 @@ async function brokenOff(id: string, cause: unknown): Promise<ApiError> {
   return new ApiError({ type: 'about:blank', title: 'The result broke off', status: 0, code: 'sql.broken_off', detail, hint: 'Run it again.' }, { cause });
 }
 
-/** What the server counted for a query: elapsed time, bytes read. */
-export async function factsOf(id: string): Promise<QueryRun | undefined> {
-  const runs = await json<QueryRun[]>('/queries?limit=50');
-  return runs.find((run) => run.id === id);
+/** What the server counted for a query: elapsed time, bytes read. `made`: it was a change, and it took place, whatever became of the answer. */
+export async function factsOf(id: string): Promise<(QueryRun & { made: boolean }) | undefined> {
+  const runs = (await json<QueryRun[]>('/queries?limit=200')).filter((run) => run.id === id);
+  const [facts] = listed(runs, []);
+  return facts && { ...facts, made: runs.some((run) => isEcho(run.query) || (run.state === 'done' && changesData(run.query))) };
 }
 
 /** The whole result as CSV, without the limit of the grid. */

@@ -83,6 +83,13 @@ export function Stat({ label, value, exact, sub }: { label: string; value: React
   );
 }
 
+/** A sentence of the server's: what stands between backticks is a name or code. */
+export function Prose({ text }: { text: string }) {
+  return <>{text.split('`').map((part, at, all) => (at % 2 === 1 && at < all.length - 1 ? <code key={at}>{part}</code> : at % 2 === 1 ? `\`${part}` : part))}</>;
+}
+
+const prose = (text: ReactNode): ReactNode => (typeof text === 'string' ? <Prose text={text} /> : text);
+
 /** Something that went wrong or right, with what to do. */
 export function Notice({ tone, title, hint, children, actions }: { tone: Tone; title?: ReactNode; hint?: ReactNode; children?: ReactNode; actions?: ReactNode }) {
   return (
@@ -90,8 +97,8 @@ export function Notice({ tone, title, hint, children, actions }: { tone: Tone; t
       <ToneIcon tone={tone} />
       <div className="grow">
         {title && <div className="title">{title}</div>}
-        {children && <div>{children}</div>}
-        {hint && <div className="hint">{hint}</div>}
+        {children && <div>{prose(children)}</div>}
+        {hint && <div className="hint">{prose(hint)}</div>}
       </div>
       {actions && <div className="notice-actions">{actions}</div>}
     </div>
@@ -105,8 +112,20 @@ const HEADLINES: Record<number, string> = {
   500: 'Something failed inside lakebox',
 };
 
+const SQL_HEADLINES: Record<string, string> = {
+  'sql.busy': 'No place to run became free',
+  'sql.conflict': 'Nothing was changed: others changed the same rows',
+  'sql.timeout': 'The query took too long',
+  'sql.memory': 'The query needs more memory than it may use',
+  'sql.scan_limit': 'The query would read more than it may',
+  'sql.cancelled': 'Somebody cancelled the query',
+  'sql.broken_off': 'The result broke off',
+};
+
 /** What a person would call the failure; the protocol's own words (`Bad Request`) say little. */
 function headline(problem: Problem): string {
+  const known = SQL_HEADLINES[problem.code];
+  if (known) return known;
   if (problem.code.startsWith('sql.')) return 'The query failed';
   return HEADLINES[problem.status] ?? (problem.title || 'This failed');
 }
@@ -115,7 +134,7 @@ function headline(problem: Problem): string {
 export function Failure({ problem, onRetry }: { problem: Problem; onRetry?: () => void }) {
   return (
     <Notice tone="bad" title={headline(problem)} hint={problem.hint} actions={onRetry && <Button onClick={onRetry}>Retry</Button>}>
-      {problem.detail} <span className="muted mono">{problem.code}</span>
+      <Prose text={problem.detail} /> <span className="muted mono">{problem.code}</span>
     </Notice>
   );
 }

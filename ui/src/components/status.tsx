@@ -22,7 +22,10 @@ const STATES: Record<string, [Tone, TablerIcon, string?]> = {
   starting: ['busy', IconLoader2],
   snapshot: ['busy', IconLoader2, 'Copying'],
   running: ['busy', IconLoader2],
+  crawling: ['busy', IconLoader2],
   pending: ['calm', IconClock],
+  waiting: ['calm', IconClock],
+  new: ['calm', IconClock],
   paused: ['calm', IconPlayerPause],
   stopped: ['calm', IconPlayerStop],
   cancelled: ['calm', IconPlayerStop],
@@ -35,7 +38,7 @@ const STATES: Record<string, [Tone, TablerIcon, string?]> = {
 };
 
 /** A state as colour, icon and word. Unknown states are shown as they are. */
-export function Status({ state, word }: { state: string; word?: string }) {
+export function Status({ state, word }: { state: string; word?: string | undefined }) {
   const [tone, Icon, name] = STATES[state] ?? (['calm', IconInfoCircle] as const);
   return (
     <span className="status" data-tone={tone}>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, bytes, count, duration, middle, number, percent, rate } from './format';
+import { ago, bytes, count, dollars, duration, middle, number, ordinal, percent, rate } from './format';
 
 describe('numbers', () => {
   it.each([
@@ -72,4 +72,12 @@ describe('times', () => {
 it('long names keep both ends', () => {
   expect(middle('short', 10)).toBe('short');
   expect(middle('abcdefghijklmnop', 9)).toBe('abcd…mnop');
+});
+
+it('counts places in a row', () => {
+  expect([1, 2, 3, 4, 11, 12, 13, 21, 102, 111, 128].map(ordinal)).toEqual(['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '21st', '102nd', '111th', '128th']);
+});
+
+it('writes money without a tail of zeros', () => {
+  expect([null, 0, 4.2e-10, 0.0000612, 0.25, 1.2, 1234.5].map(dollars)).toEqual(['–', '$0', '<$0.000001', '$0.000061', '$0.25', '$1.20', '$1,234.50']);
 });

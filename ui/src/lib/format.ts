@@ -55,10 +55,11 @@ export function bytes(value: Num): string {
 
 export const exactBytes = (value: Num): string => (known(value) ? `${grouped.format(value)} bytes` : NONE);
 
-/** US dollars with two significant digits below one: `$0`, `$0.000061`, `$1.20`. */
+/** US dollars with two significant digits below one: `$0`, `<$0.000001`, `$0.000061`, `$1.20`. */
 export function dollars(value: Num): string {
   if (!known(value)) return NONE;
   if (value === 0) return '$0';
+  if (Math.abs(value) < 1e-6) return '<$0.000001';
   if (Math.abs(value) >= 0.995) return `$${value.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
   return `$${value.toLocaleString('en-US', { maximumSignificantDigits: 2 })}`;
 }
@@ -69,6 +70,12 @@ export const rate = (perSecond: Num, what = 'rows'): string => (known(perSecond)
 /** `1 row`, `2 rows`, `1.2 M rows`. */
 export function count(value: Num, one: string, many = `${one}s`): string {
   return known(value) ? `${number(value)} ${value === 1 ? one : many}` : NONE;
+}
+
+/** A place in a row: `1st`, `2nd`, `3rd`, `11th`. */
+export function ordinal(value: number): string {
+  const suffix = Math.floor((value % 100) / 10) === 1 ? 'th' : (['th', 'st', 'nd', 'rd'][value % 10] ?? 'th');
+  return `${exact(value)}${suffix}`;
 }
 
 /** A share from 0 to 1: `0 %`, `<0.1 %`, `12 %`, `>99.9 %`. */

@@ -5,15 +5,15 @@ use super::{
     context::{Context, index_failed},
     former,
     ledger::TableLedger,
-    shape::{KeyRule, Shape, position, widen},
+    shape::{KeyRule, Shape, columns_as},
 };
 use crate::{
-    Error, Evolution, Kind, TableState, evolve, field_id,
+    Error, Evolution, Kind, TableState, evolve,
     index::{IndexError, KeyEncoder, KeyIndex, Location, occurrence},
     view::ViewFile,
 };
 use arrow::{
-    array::{ArrayRef, RecordBatch, new_null_array},
+    array::{ArrayRef, RecordBatch},
     datatypes::Field,
 };
 use model::{LakeTable, Layer, TableId, TableSchema, lake_name};
@@ -175,11 +175,7 @@ async fn catch_up(
     let reader = KeyReader {
         encoder: encoder.clone(),
         counts_equal_rows: matches!(shape.key, KeyRule::WholeRow { .. }),
-        fields: shape
-            .key_ids()
-            .into_iter()
-            .filter_map(|id| Some(shape.file.field(position(&shape.file, Some(id))?).clone()))
-            .collect(),
+        fields: shape.key_columns(),
         keys: Arc::clone(&index.keys),
         ordinal: index.keys.lock().file(path.as_ref()),
         deleted: Arc::clone(deleted),
@@ -215,12 +211,7 @@ impl KeyReader {
     fn take(&mut self, batch: &RecordBatch) -> Result<Result<(), IndexError>, Error> {
         let first = self.next;
         self.next += batch.num_rows() as u32;
-        let schema = batch.schema();
-        let columns = self.fields.iter().map(|field| match position(&schema, field_id(field)) {
-            Some(at) => widen(batch.column(at), field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let columns = columns_as(&self.fields, batch, &batch.schema())?;
         Ok(self.put(first, &columns))
     }
 

@@ -9,15 +9,15 @@ use super::{
     context::{Context, index_failed},
     former,
     ledger::{Ledger, SilverFile, TableLedger},
-    shape::{KeyRule, Shape, position, widen},
+    shape::{KeyRule, Shape, columns_as},
 };
 use crate::{
-    Error, field_id,
+    Error,
     index::{IndexError, KeyIndex, Location, occurrence},
     table::moved::Moved,
 };
 use arrow::{
-    array::{ArrayRef, RecordBatch, new_null_array},
+    array::{ArrayRef, RecordBatch},
     datatypes::Field,
 };
 use hashbrown::HashSet;
@@ -231,11 +231,9 @@ impl Reread {
 
     async fn file(&self, ordinal: u32, path: &Path) -> Result<(), Error> {
         let ids = self.shape.key_ids();
-        let fields: Vec<Field> =
-            ids.iter().filter_map(|&id| Some(self.shape.file.field(position(&self.shape.file, Some(id))?).clone())).collect();
         let mut keys = Keys {
             shape: Arc::clone(&self.shape),
-            fields,
+            fields: self.shape.key_columns(),
             places: Arc::clone(&self.places),
             ordinal,
             next: 0,
@@ -278,12 +276,7 @@ impl Keys {
     fn take(&mut self, batch: &RecordBatch, index: &mut KeyIndex) -> Result<Result<(), IndexError>, Error> {
         let first = self.next;
         self.next += batch.num_rows() as u32;
-        let schema = batch.schema();
-        let columns = self.fields.iter().map(|field| match position(&schema, field_id(field)) {
-            Some(at) => widen(batch.column(at), field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        });
-        let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let columns = columns_as(&self.fields, batch, &batch.schema())?;
         Ok(self.put(first, &columns, index))
     }
 

@@ -2,7 +2,7 @@ use crate::{Error, Evolution, Kind, TableSpec, field_id, index::KeyEncoder};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
     compute::{CastOptions, cast_with_options},
-    datatypes::{DataType, Schema, SchemaRef},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use model::{Key, TableSchema};
 use std::sync::Arc;
@@ -71,16 +71,31 @@ impl Shape {
             }
         }
     }
+
+    /// The columns that tell rows apart, each of which a former file may lack; for [`columns_as`].
+    pub(crate) fn key_columns(&self) -> Vec<Field> {
+        let field = |id| Some(self.file.field(position(&self.file, Some(id))?).clone());
+        self.key_ids().into_iter().filter_map(field).collect()
+    }
 }
 
 /// The columns of `rows`, which are those of `from`, as `to` has them: matched by field id, widened where a column was promoted, NULL where `from`
 /// has no such column.
-pub(crate) fn project(rows: &RecordBatch, from: &Schema, to: &SchemaRef) -> Result<RecordBatch, Error> {
-    let columns = to.fields().iter().map(|field| match position(from, field_id(field)) {
+pub(crate) fn columns_as<'a>(
+    to: impl IntoIterator<Item = &'a Field>,
+    rows: &RecordBatch,
+    from: &Schema,
+) -> Result<Vec<ArrayRef>, Error> {
+    let column = |field: &Field| match position(from, field_id(field)) {
         Some(at) => widen(rows.column(at), field.data_type()),
         None => Ok(new_null_array(field.data_type(), rows.num_rows())),
-    });
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    };
+    to.into_iter().map(column).collect()
+}
+
+/// The same as rows of `to`.
+pub(crate) fn project(rows: &RecordBatch, from: &Schema, to: &SchemaRef) -> Result<RecordBatch, Error> {
+    let columns = columns_as(to.fields().iter().map(AsRef::as_ref), rows, from)?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(to), columns, &options)
         .map_err(|e| Error::bug("showing rows that are not committed", e))

@@ -2,8 +2,12 @@
 
 use super::{Ddl, Done, Executor, commit, ddl_of};
 use crate::{
-    Engine, Error, Kind, QueryRequest,
+    Engine, Error, Kind, QueryRequest, QueryRunning,
     engine::{parse, plain_scalars},
+};
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema},
 };
 use datafusion::{common::ScalarValue, sql::parser::Statement};
 use futures::FutureExt;
@@ -26,6 +30,8 @@ pub(crate) struct Alone<'a> {
     pub timeout: Option<Duration>,
     /// The id by which it is cancelled.
     pub id: String,
+    /// Who asks.
+    pub client: &'a str,
     /// Values of `$1`, `$2`, …
     pub values: Vec<ScalarValue>,
 }
@@ -48,6 +54,7 @@ pub(crate) async fn alone(run: Alone<'_>, ddl: &Ddl) -> Result<Done, Error> {
             sql: run.sql,
             timeout: run.timeout,
             id: run.id.clone(),
+            client: run.client,
             values: run.values.clone(),
         };
         if let (None, Ddl::Rows(change)) = (&turn, ddl) {
@@ -67,34 +74,39 @@ pub(crate) async fn alone(run: Alone<'_>, ddl: &Ddl) -> Result<Done, Error> {
     }
 }
 
-/// What [`Engine::change`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changed {
-    /// The words that acknowledge the statement, for example `UPDATE`.
-    pub command: &'static str,
-    /// Rows that it changed; none where it is not about rows.
-    pub rows: Option<u64>,
-}
-
 impl Engine {
-    /// Carries a statement out that makes or changes something, at once and for everybody. None where the statement is no such: then nothing happened,
-    /// and [`Self::query`] runs it.
+    /// Carries a statement out that makes or changes something, at once and for everybody. The answer is one row: the `command`, and the `rows` that it
+    /// changed, NULL where it is not about rows. It is known when this returns and waits for nothing: who is told that a change failed may run it again.
+    /// None where the statement is no such: then nothing happened, and [`Self::query`] runs it.
     ///
     /// # Errors
     /// [`Kind::Syntax`]; [`Kind::Unsupported`] where SQL only reads; [`Kind::Conflict`] where others got ahead of it each time; else why not.
-    pub async fn change(&self, request: &QueryRequest) -> Result<Option<Changed>, Error> {
+    pub async fn change(&self, request: &QueryRequest) -> Result<Option<QueryRunning>, Error> {
         let Statement::Statement(statement) = parse(&request.sql)? else { return Ok(None) };
         let Some(ddl) = ddl_of(&statement)? else { return Ok(None) };
+        let began = self.inner.clock.monotonic();
+        let id = request.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let run = Alone {
             engine: self,
             lake: self.lake()?,
             path: Arc::from([Layer::Gold, Layer::Silver]),
             sql: &request.sql,
             timeout: request.timeout,
-            id: request.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+            id: id.clone(),
+            client: &request.client,
             values: plain_scalars(&request.params)?,
         };
         let done = alone(run, &ddl).boxed().await?;
-        Ok(Some(Changed { command: done.tag.trim_end_matches(" 0"), rows: done.rows }))
+        let answer = answer(done.tag.trim_end_matches(" 0"), done.rows)?;
+        Ok(Some(QueryRunning::known(id, answer, Arc::clone(&self.inner.clock), began)))
     }
+}
+
+/// What a statement did, as the row that tells of it.
+fn answer(command: &str, rows: Option<u64>) -> Result<RecordBatch, Error> {
+    let fields = vec![Field::new("command", DataType::Utf8, false), Field::new("rows", DataType::Int64, true)];
+    let rows = rows.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
+    let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(vec![command])), Arc::new(Int64Array::from(vec![rows]))];
+    let row = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+    row.map_err(|e| Error::new(Kind::Internal, "what a statement did can't be told").with_source(e))
 }

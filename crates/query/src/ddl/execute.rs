@@ -50,6 +50,8 @@ pub(crate) struct Executor<'a> {
     pub timeout: Option<std::time::Duration>,
     /// The id by which the statement is cancelled.
     pub id: String,
+    /// Who asks.
+    pub client: &'a str,
     /// Values of `$1`, `$2`, …
     pub values: Vec<ScalarValue>,
 }
@@ -309,7 +311,7 @@ impl Executor<'_> {
     /// Runs a query of the statement on what the transaction sees.
     pub(super) async fn start(&self, query: Query) -> Result<QueryRunning, Error> {
         let request =
-            QueryRequest { id: Some(self.id.clone()), timeout: self.timeout, ..QueryRequest::new(self.sql.to_owned(), "pgwire") };
+            QueryRequest { id: Some(self.id.clone()), timeout: self.timeout, ..QueryRequest::new(self.sql, self.client) };
         let (engine, view, path, values) = (self.engine.clone(), self.view(), Arc::clone(&self.path), self.values.clone());
         let planning = Box::pin(async move {
             let prepared = plan(&engine, view, path, query).await?;

@@ -7,7 +7,6 @@ mod partitions;
 mod rows;
 mod statement;
 
-pub use alone::Changed;
 pub(crate) use alone::{Alone, alone};
 pub(crate) use execute::{Done, Executor, commit, lake_error, typed_values};
 pub(crate) use partitions::rewrite as partitioned;

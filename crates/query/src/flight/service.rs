@@ -39,6 +39,9 @@ use prost::Message;
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
+/// Who runs a statement that came over Flight SQL, in lists of queries.
+const CLIENT: &str = "flight";
+
 /// Plans that wait to be run, and for how long.
 const PLANS: (usize, Duration) = (1000, Duration::from_secs(10 * 60));
 /// Prepared statements, and how long unused ones are kept.
@@ -168,7 +171,7 @@ impl Service {
                 Ok(stream(Arc::new(Schema::empty()), futures::stream::empty()))
             }
             Waiting::Query(prepared, schema, sql) => {
-                let request = QueryRequest { id: Some(handle.to_owned()), ..QueryRequest::new(sql, "flight") };
+                let request = QueryRequest { id: Some(handle.to_owned()), ..QueryRequest::new(sql, CLIENT) };
                 let running = self.engine.start(request, Box::pin(async move { Ok(*prepared) }));
                 let running = running.await.map_err(|e| status(&e))?;
                 let (told, places) = (Arc::clone(&schema), (0..schema.fields().len()).map(Some).collect::<Vec<_>>());
@@ -191,6 +194,7 @@ impl Service {
             sql,
             timeout: None,
             id: uuid::Uuid::new_v4().to_string(),
+            client: CLIENT,
             values: Vec::new(),
         };
         let done = ddl::alone(run, &ddl).boxed().await?;

@@ -1,6 +1,7 @@
 //! Sends the rows of `COPY … TO STDOUT` and takes those of `COPY … FROM STDIN`.
 
 use super::{
+    CLIENT,
     command::Query,
     copy::{CopyForm, CopyFormat, RawRow, RowReader, SIGNATURE},
     errors::{refused, to_wire},
@@ -143,8 +144,17 @@ impl Handler {
         let mut scope = Scope::of(client);
         let path = Arc::clone(&scope.path);
         let values = Vec::new();
-        let executor =
-            Executor { engine: &engine, lake: &lake, transaction: &mut scope.changes, path, sql, timeout: None, id, values };
+        let executor = Executor {
+            engine: &engine,
+            lake: &lake,
+            transaction: &mut scope.changes,
+            path,
+            sql,
+            timeout: None,
+            id,
+            client: CLIENT,
+            values,
+        };
         let (target, schema) = executor.table(table).map_err(failed)?;
         let coming: Vec<(String, DataType)> = match columns {
             [] => schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect(),

@@ -1,6 +1,7 @@
 //! What changes something: statements that make or drop, the end of a transaction, rows in bulk.
 
 use super::{
+    CLIENT,
     command::{Command, Query},
     copy::Copy,
     errors::to_wire,
@@ -67,12 +68,13 @@ impl Handler {
         let Scope { mut changes, path } = Scope::of(client);
         let timeout = session::statement_timeout(client.metadata());
         let done = if client.transaction_status() == TransactionStatus::Transaction {
-            let mut executor = Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id, values };
+            let mut executor =
+                Executor { engine, lake, transaction: &mut changes, path, sql, timeout, id, client: CLIENT, values };
             let done = executor.run(ddl.clone()).boxed().await.map_err(failed)?;
             Transaction::of(client).set(changes);
             done
         } else {
-            let run = Alone { engine, lake, path, sql, timeout, id, values };
+            let run = Alone { engine, lake, path, sql, timeout, id, client: CLIENT, values };
             ddl::alone(run, ddl).boxed().await.map_err(failed)?
         };
         let tag = match (done.rows, done.skipped) {
@@ -109,7 +111,8 @@ impl Handler {
         let lake = engine.lake()?;
         let Scope { mut changes, path } = Scope::of(client);
         let (id, values) = (String::new(), Vec::new());
-        let executor = Executor { engine, lake, transaction: &mut changes, path, sql: "", timeout: None, id, values };
+        let executor =
+            Executor { engine, lake, transaction: &mut changes, path, sql: "", timeout: None, id, client: CLIENT, values };
         let (_, schema) = executor.table(name)?;
         let typed = ddl::typed_values(&schema, columns, query)?;
         let plain = Statement::Statement(Box::new(Sql::Query(Box::new(typed.clone()))));
@@ -131,7 +134,8 @@ impl Handler {
         let scope = Scope::of(client);
         let Scope { mut changes, path } = scope.clone();
         let (id, values) = (String::new(), Vec::new());
-        let executor = Executor { engine, lake, transaction: &mut changes, path, sql: "", timeout: None, id, values };
+        let executor =
+            Executor { engine, lake, transaction: &mut changes, path, sql: "", timeout: None, id, client: CLIENT, values };
         let (table, schema) = executor.table(&change.name)?;
         let key = executor.key(&table);
         let query = select(change, &table, &schema, &key)?.query;

@@ -121,7 +121,7 @@ impl Handler {
         let request = QueryRequest {
             id: Some(id),
             timeout: session::statement_timeout(client.metadata()),
-            ..QueryRequest::new(query.sql.clone(), "pgwire")
+            ..QueryRequest::new(query.sql.clone(), super::CLIENT)
         };
         let planning = Box::pin(plan_bound(self.0.engine.clone(), Arc::clone(query), values, Scope::of(client)));
         let started = self.0.engine.start(request, planning).await.map_err(|e| to_wire(&e, &query.sql))?;

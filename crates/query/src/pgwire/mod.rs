@@ -19,3 +19,6 @@ mod translate;
 mod wire;
 
 pub use server::{Access, serve_pgwire};
+
+/// Who runs a statement that came over the wire, in lists of queries.
+const CLIENT: &str = "pgwire";

@@ -33,8 +33,7 @@ pub(crate) async fn sql(
     if request.dry_run {
         return Ok(Json(estimate(&app, request).await?).into_response());
     }
-    let request = change(&app, request).await?;
-    let running = start(&app, request).await?;
+    let running = run(&app, request).await?;
     let facts = facts(&running);
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     let body = encode(running, Form::from_accept(accept)).await.map_err(|e| problem(&e))?;
@@ -45,13 +44,13 @@ pub(crate) async fn sql(
     Ok(response)
 }
 
-/// Carries a statement out that makes or changes something. What is to be run then tells of it; every other statement stays what it is.
-async fn change(app: &App, request: api::SqlRequest) -> Result<api::SqlRequest, Problem> {
-    let asked = asked(request.clone());
-    let Some(changed) = app.engine.change(&asked).await.map_err(|e| problem(&e))? else { return Ok(request) };
-    let rows = changed.rows.map_or_else(|| "NULL".to_owned(), |rows| rows.to_string());
-    let query = format!("SELECT '{}' AS command, CAST({rows} AS bigint) AS rows", changed.command);
-    Ok(api::SqlRequest { query, params: Vec::new(), max_rows: None, ..request })
+/// Carries a statement out that makes or changes something; starts any other.
+async fn run(app: &App, request: api::SqlRequest) -> Result<QueryRunning, Problem> {
+    let request = asked(request);
+    match app.engine.change(&request).await.map_err(|e| problem(&e))? {
+        Some(changed) => Ok(changed),
+        None => app.engine.query(request).await.map_err(|e| problem(&e)),
+    }
 }
 
 async fn start(app: &App, request: api::SqlRequest) -> Result<QueryRunning, Problem> {

@@ -276,7 +276,11 @@ function guessWidths(result: ResultSet): number[] {
   const seen = Math.min(result.rowCount, 60);
   return result.columns.map((column, at) => {
     let longest = Math.max(column.name.length + 3, column.type.length * 0.9);
-    for (let row = 0; row < seen; row += 1) longest = Math.max(longest, (result.text(at, row) ?? 'NULL').length);
+    for (let row = 0; row < seen; row += 1) {
+      const text = result.text(at, row);
+      // The share of NULL stands beside the type, in a smaller letter.
+      longest = Math.max(longest, text === null ? column.type.length * 0.9 + 9 : text.length);
+    }
     return Math.round(Math.max(76, Math.min(340, longest * 7.3 + 22)));
   });
 }

@@ -76,7 +76,7 @@ export function HeaderCell({ column, index, width, left, sort, filter, profile, 
       </div>
       <div className="grid-th-type">
         <span className="clip">{column.type}</span>
-        {profile && profile.nulls > 0 && <span title={`${format.exact(profile.nulls)} of ${format.exact(profile.rows)} are NULL`}>{format.percent(profile.nulls / profile.rows)} NULL</span>}
+        {profile && profile.nulls > 0 && <span className="nowrap" title={`${format.exact(profile.nulls)} of ${format.exact(profile.rows)} are NULL`}>{format.percent(profile.nulls / profile.rows)} NULL</span>}
       </div>
       <div className="grid-th-profile">{profile && <Distribution profile={profile} width={width - 17} />}</div>
       <Sizer width={width} onResize={onResize} />
@@ -100,8 +100,9 @@ function Distribution({ profile, width }: { profile: Profile; width: number }) {
   }
   if (!profile.top || profile.distinct === undefined) return null;
   const known = profile.rows - profile.nulls;
+  if (known === 0) return null;
   const all = profile.top.map(({ value, count }) => `${format.middle(value, 40)}: ${format.percent(count / known)}`).join('\n');
-  const text = profile.distinct === known ? 'all different' : profile.distinct >= 10_000 ? 'over 10 k values' : format.count(profile.distinct, 'value');
+  const text = profile.distinct === known && known > 1 ? 'all different' : profile.distinct >= 10_000 ? 'over 10 k values' : format.count(profile.distinct, 'value');
   return <span title={all}>{text}</span>;
 }
 

@@ -11,6 +11,7 @@ import { DataTable } from '@/components/data-table';
 import { Ago, Code, Notice, Num, Page, Section, Stat, Stats } from '@/components/parts';
 import { Status } from '@/components/status';
 import * as format from '@/lib/format';
+import { scheduleWords } from '@/lib/schedule';
 import { placeOf, tableAt } from '@/lib/places';
 import { RunNow } from './RunNow';
 
@@ -46,7 +47,7 @@ export default function ModelDetail() {
       <Stats>
         <Stat label="Rows" value={format.number(model.rows)} exact={format.exact(model.rows)} />
         <Stat label="Last run" value={<Ago us={model.last_run?.started_us} />} sub={model.last_run ? `took ${format.duration(model.last_run.elapsed_ms)}` : 'never ran'} />
-        <Stat label="Runs" value={format.sentence(model.schedule)} sub={model.next_run_us ? <>next <Ago us={model.next_run_us} /></> : undefined} />
+        <Stat label="Runs" value={format.sentence(scheduleWords(model.schedule))} exact={model.schedule} sub={model.next_run_us ? <>next <Ago us={model.next_run_us} /></> : undefined} />
         <Stat label="Sorted by" value={model.sort_order ? <span className="mono">{model.sort_order}</span> : 'nothing'} />
         <Stat
           label="Reads"

@@ -7,6 +7,7 @@ import { FilterBox } from '@/components/filter-box';
 import { Ago, Code, Empty, Notice, Num, Page } from '@/components/parts';
 import { Status, urgency } from '@/components/status';
 import * as format from '@/lib/format';
+import { scheduleWords } from '@/lib/schedule';
 import { modelAt } from '@/lib/places';
 import { text, useViewState } from '@/lib/view-state';
 import { RunNow } from './RunNow';
@@ -64,7 +65,7 @@ export default function ModelList() {
               ),
             },
             { id: 'state', header: 'State', accessorFn: (row) => urgency(row.state), cell: ({ row }) => <Status state={row.original.state} />, meta: { width: 100 } },
-            { id: 'schedule', header: 'Runs', accessorKey: 'schedule', cell: ({ row: { original } }) => <span className={/\*/.test(original.schedule) ? 'mono' : undefined}>{original.schedule}</span>, meta: { width: 130, wide: true } },
+            { id: 'schedule', header: 'Runs', accessorKey: 'schedule', cell: ({ row: { original } }) => <span title={original.schedule}>{scheduleWords(original.schedule)}</span>, meta: { width: 130, wide: true } },
             { id: 'last', header: 'Last run', accessorFn: (row) => row.last_run?.started_us ?? 0, cell: ({ row }) => <Ago us={row.original.last_run?.started_us} />, meta: { num: true, width: 92, wide: true }, sortDescFirst: true },
             { id: 'took', header: 'Took', accessorFn: (row) => row.last_run?.elapsed_ms ?? 0, cell: ({ row }) => format.duration(row.original.last_run?.elapsed_ms), meta: { num: true, width: 84, wide: true }, sortDescFirst: true },
             { id: 'rows', header: 'Rows', accessorKey: 'rows', cell: ({ row }) => <Num value={row.original.rows} />, meta: { num: true, width: 84, wide: true }, sortDescFirst: true },

@@ -4,6 +4,7 @@ import { useQuery, useSuspenseQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { overview, queryRuns, savedQueries } from '@/api/queries';
+import { isEcho, kept, listed } from '@/api/history';
 import type { Issue, LayerHealth, Overview as Body } from '@/api/types';
 import { Ago, Bytes, Code, Empty, Notice, Num, Section, Stat, Stats } from '@/components/parts';
 import { Status, ToneIcon, type Tone, stateWord, urgency } from '@/components/status';
@@ -17,7 +18,7 @@ export default function Overview() {
   useEffect(() => {
     document.title = 'Overview · lakebox';
   }, []);
-  if (data.pipelines.length === 0 && data.rows_total === 0) return <FirstRun />;
+  if (data.pipelines.length === 0 && data.rows_total === 0 && data.storage.files === 0) return <FirstRun />;
   return (
     <div className="page">
       <Health data={data} />
@@ -33,19 +34,15 @@ export default function Overview() {
           <Layer key={layer.layer} layer={layer} />
         ))}
       </div>
-      <Section
-        title="Throughput"
-        aside={
-          <>
-            <strong style={{ color: 'var(--text)' }} title={format.exact(data.rows_per_s)}>
-              {format.rate(data.rows_per_s, 'changes')}
-            </strong>{' '}
-            now, <Num value={data.rows_total} /> in all
-          </>
-        }
-      >
-        <ThroughputChart points={data.throughput} />
-      </Section>
+      {data.pipelines.length === 0 ? (
+        <div style={{ marginTop: 24 }}>
+          <Notice tone="calm" title="No source is followed" hint={<>Name one under <code>sources</code> in <code>lakebox.yaml</code> and start lakebox again.</>}>
+            Tables that SQL made and files are there; bronze, silver and gold fill once a source flows.
+          </Notice>
+        </div>
+      ) : (
+        <Flow data={data} />
+      )}
       <div className="two">
         <Section title="Storage" aside={<span className="mono">{format.middle(data.storage.warehouse, 44)}</span>}>
           <Stats>
@@ -69,6 +66,24 @@ export default function Overview() {
   );
 }
 
+function Flow({ data }: { data: Body }) {
+  return (
+    <Section
+      title="Throughput"
+      aside={
+        <>
+          <strong style={{ color: 'var(--text)' }} title={format.exact(data.rows_per_s)}>
+            {format.rate(data.rows_per_s, 'changes')}
+          </strong>{' '}
+          now, <Num value={data.rows_total} /> in all
+        </>
+      }
+    >
+      <ThroughputChart points={data.throughput} />
+    </Section>
+  );
+}
+
 function Health({ data }: { data: Body }) {
   const errors = data.issues.filter((issue) => issue.severity === 'error').length;
   const warnings = data.issues.length - errors;
@@ -81,6 +96,7 @@ function Health({ data }: { data: Body }) {
         {title}
       </h1>
       <p className="health-sub live">
+        {data.pipelines.length === 0 && 'No pipelines'}
         {[...data.pipelines]
           .sort((a, b) => urgency(a.state) - urgency(b.state))
           .map(({ state, count }, at) => (
@@ -155,8 +171,10 @@ function Layer({ layer }: { layer: LayerHealth }) {
 
 function Recent() {
   const { data: saved } = useQuery(savedQueries);
-  const { data: runs } = useQuery(queryRuns(40));
-  const asked = (runs ?? []).filter((run) => run.client === 'http').slice(0, 5);
+  const { data: runs } = useQuery(queryRuns(200));
+  const asked = listed(runs ?? [], kept())
+    .filter((run) => run.client === 'http' && !isEcho(run.query))
+    .slice(0, 5);
   return (
     <>
       <Section title="Saved queries" aside={<Link to="/sql">Open SQL</Link>}>
@@ -180,7 +198,9 @@ function Recent() {
               <Link {...sqlWith(run.query)} className="clip mono" title={run.query}>
                 {run.query.replace(/\s+/g, ' ')}
               </Link>
-              <span>{run.state === 'done' ? format.duration(run.elapsed_ms) : <Status state={run.state} />}</span>
+              <span>
+                {run.state === 'done' ? format.duration(run.elapsed_ms) : <Status state={run.state} word={run.queue_position == null ? undefined : `${format.ordinal(run.queue_position)} in the queue`} />}
+              </span>
             </li>
           ))}
         </ul>

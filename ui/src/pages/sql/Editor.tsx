@@ -33,18 +33,20 @@ interface EditorProps {
   schema: SchemaTree | undefined;
   mark: Mark | undefined;
   onChange: (text: string) => void;
+  /** The cursor or the selection moved: another statement may be the chosen one. */
+  onMove: () => void;
   onRun: () => void;
   onSave: () => void;
   handle: Ref<EditorHandle>;
 }
 
 /** The SQL editor. */
-export function Editor({ id, value, schema, mark, onChange, onRun, onSave, handle }: EditorProps) {
+export function Editor({ id, value, schema, mark, onChange, onMove, onRun, onSave, handle }: EditorProps) {
   const box = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(undefined);
-  const latest = useRef({ schema, onChange, onRun, onSave, value });
+  const latest = useRef({ schema, onChange, onMove, onRun, onSave, value });
   useEffect(() => {
-    latest.current = { schema, onChange, onRun, onSave, value };
+    latest.current = { schema, onChange, onMove, onRun, onSave, value };
   });
 
   useEffect(() => {
@@ -99,7 +101,7 @@ export function Editor({ id, value, schema, mark, onChange, onRun, onSave, handl
   return <div ref={box} className="sql-editor" />;
 }
 
-type Latest = React.RefObject<{ schema: SchemaTree | undefined; onChange: (text: string) => void; onRun: () => void; onSave: () => void; value: string }>;
+type Latest = React.RefObject<{ schema: SchemaTree | undefined; onChange: (text: string) => void; onMove: () => void; onRun: () => void; onSave: () => void; value: string }>;
 
 function extensions(latest: Latest) {
   return [
@@ -121,6 +123,7 @@ function extensions(latest: Latest) {
     EditorView.contentAttributes.of({ 'aria-label': 'SQL' }),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) latest.current.onChange(update.state.doc.toString());
+      if (update.docChanged || update.selectionSet) latest.current.onMove();
     }),
     Prec.highest(
       keymap.of([
@@ -158,7 +161,8 @@ function fromCatalog(latest: Latest, context: CompletionContext): CompletionResu
 const colours = HighlightStyle.define([
   { tag: [tags.keyword, tags.operatorKeyword], color: 'var(--accent-text)', fontWeight: '500' },
   { tag: [tags.string, tags.special(tags.string)], color: 'var(--c3)' },
-  { tag: [tags.number, tags.bool, tags.null], color: 'var(--c2)' },
+  // Darker than the chart's colour, which is too light for text on the line of the cursor.
+  { tag: [tags.number, tags.bool, tags.null], color: 'color-mix(in srgb, var(--c2) 82%, var(--text))' },
   { tag: [tags.lineComment, tags.blockComment], color: 'var(--faint)', fontStyle: 'italic' },
   { tag: [tags.typeName, tags.standard(tags.name)], color: 'var(--c4)' },
 ]);

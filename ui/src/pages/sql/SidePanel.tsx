@@ -4,16 +4,18 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useMemo, useRef, useState } from 'react';
 import { problemOf } from '@/api/client';
+import { isEcho, kept, listed } from '@/api/history';
 import { actions, queryRuns, savedQueries, schema as schemaQuery } from '@/api/queries';
-import type { SavedQuery, SchemaTable } from '@/api/types';
+import type { QueryRun, SavedQuery, SchemaTable } from '@/api/types';
 import { FilterBox } from '@/components/filter-box';
 import { failed, said } from '@/components/notify';
-import { Ago } from '@/components/parts';
+import { Ago, Failure } from '@/components/parts';
 import { TableBones } from '@/components/skeleton';
-import { Status } from '@/components/status';
 import * as format from '@/lib/format';
 import { quoted } from '@/lib/places';
+import { changesData } from '@/lib/statements';
 import { Files } from './Files';
+import { CancelOther, QueryState, ofModel } from './Queue';
 import { statementFor } from './use-upload';
 
 export const PANELS = ['schema', 'files', 'saved', 'history'] as const;
@@ -160,34 +162,63 @@ function Saved({ filter, onOpen }: { filter: string; onOpen: (saved: SavedQuery)
   );
 }
 
+/** What waits and runs, whoever started it, and what people ran before. */
 function History({ filter, onOpen }: { filter: string; onOpen: (query: string) => void }) {
-  const { data, isPending } = useQuery(queryRuns(200));
+  const { data, isPending, error, refetch } = useQuery({ ...queryRuns(HISTORY_MAX), refetchInterval: ({ state }) => (state.data?.some(isUnderWay) ? 1_500 : 5_000) });
   if (isPending) return <TableBones rows={5} />;
-  const shown = (data ?? []).filter((run) => !run.client.startsWith('model:') && run.query.toLowerCase().includes(filter)).slice(0, 120);
+  const all = listed(data ?? [], kept()).filter((run) => run.query.toLowerCase().includes(filter));
+  const now = all.filter(isUnderWay).sort((a, b) => (a.queue_position ?? 0) - (b.queue_position ?? 0));
+  const before = all.filter((run) => !isUnderWay(run) && ofModel(run) === undefined && !isEcho(run.query)).slice(0, 120);
   return (
     <div className="sql-side-list">
-      {shown.length === 0 && (
+      {error && <Failure problem={problemOf(error)} onRetry={() => void refetch()} />}
+      {data && now.length + before.length === 0 && (
         <p className="muted" style={{ padding: 8 }}>
           {filter ? 'No query holds this text.' : 'Queries that were run appear here.'}
         </p>
       )}
-      {shown.map((run) => (
-        <button key={run.id} type="button" className="thing history" title={run.error ?? run.query} onClick={() => onOpen(run.query)}>
-          <span className="mono">{run.query.replace(/\s+/g, ' ')}</span>
-          <span className="row faint">
-            {run.state === 'done' ? (
-              <span>
-                {format.count(run.rows, 'row')}, {format.duration(run.elapsed_ms)}
-              </span>
-            ) : (
-              <Status state={run.state} />
-            )}
-            <span style={{ marginLeft: 'auto' }}>
-              <Ago us={run.started_us} />
-            </span>
-          </span>
-        </button>
+      {now.length > 0 && (
+        <section aria-label="Now">
+          <div className="group">Now</div>
+          {now.map((run) => (
+            <div key={run.id} className="thing-row">
+              <Past run={run} onOpen={onOpen} />
+              <CancelOther run={run} />
+            </div>
+          ))}
+          {before.length > 0 && <div className="group">Before</div>}
+        </section>
+      )}
+      {before.map((run) => (
+        <Past key={run.id} run={run} onOpen={onOpen} />
       ))}
     </div>
+  );
+}
+
+/** As many as the server remembers: runs of models are among them. */
+const HISTORY_MAX = 500;
+const isUnderWay = (run: QueryRun): boolean => run.state === 'waiting' || run.state === 'running';
+
+function Past({ run, onOpen }: { run: QueryRun; onOpen: (query: string) => void }) {
+  const model = ofModel(run);
+  const changed = changesData(run.query);
+  return (
+    <button type="button" className="thing history" title={run.error ? `${run.error}\n\n${run.query}` : run.query} onClick={() => onOpen(run.query)}>
+      <span className="mono">{run.query.replace(/\s+/g, ' ')}</span>
+      <span className="row faint">
+        {run.state === 'done' ? (
+          <span>
+            {changed && !/^call\b/i.test(run.query) ? (run.rows > 0 ? `${format.count(run.rows, 'row')} changed` : 'Done') : format.count(run.rows, 'row')}, {format.duration(run.elapsed_ms)}
+          </span>
+        ) : (
+          <QueryState run={run} />
+        )}
+        {model && <span className="clip">model {model}</span>}
+        <span style={{ marginLeft: 'auto' }}>
+          <Ago us={run.started_us} past />
+        </span>
+      </span>
+    </button>
   );
 }

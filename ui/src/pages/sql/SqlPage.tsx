@@ -21,6 +21,8 @@ import { statementFor, useDrop, useUpload } from './use-upload';
 
 const LIMITS = ['100000', '1000', '10000', '1000000'] as const;
 const NARROW = 720;
+/** Whether the side panel lies over the editor, so that it has to go once something was chosen in it. */
+const covers = () => innerWidth <= NARROW;
 
 /** Ask anything: editor, results, chart, history, saved queries. */
 export default function SqlPage() {
@@ -36,14 +38,15 @@ export default function SqlPage() {
 
   const tab = tabs.find((each) => each.id === text(search, 'tab')) ?? tabs[0];
   const current = tab && runs[tab.id];
-  const estimate = useEstimate(editor, tab?.query ?? '');
-  const side = text(search, 'side', innerWidth > NARROW ? 'open' : 'closed') !== 'closed';
+  const { ahead, look } = useEstimate(editor, tab?.id);
+  // On a phone the panel covers the page, so that it opens where the URL names it.
+  const side = text(search, 'side', !covers() || search.panel !== undefined ? 'open' : 'closed') !== 'closed';
 
   useEffect(() => {
     document.title = 'SQL · lakebox';
   }, []);
 
-  const show = useCallback((id: string) => set({ tab: id, q: undefined, saved: undefined, new: undefined }), [set]);
+  const show = useCallback((id: string) => set({ tab: id, q: undefined, saved: undefined, new: undefined, ...(covers() ? { side: 'closed' } : {}) }), [set]);
   const openSaved = useCallback((query: SavedQuery) => show(open({ title: query.name, query: query.query, saved: query.id })), [open, show]);
 
   // Links bring a query, a saved query or the wish for an empty tab; each becomes a tab, and the URL then names that.
@@ -100,8 +103,11 @@ export default function SqlPage() {
       {side && (
         <SidePanel
           panel={oneOf(search, 'panel', PANELS)}
-          onPanel={(panel) => set({ panel: panel === 'schema' ? undefined : panel })}
-          onInsert={(name) => editor.current?.insert(name)}
+          onPanel={(panel) => set({ panel: panel === 'schema' ? undefined : panel, ...(covers() ? { side: 'open' } : {}) })}
+          onInsert={(name) => {
+            if (covers()) set({ side: 'closed' });
+            editor.current?.insert(name);
+          }}
           onOpen={(query) => show(open({ query }))}
           onOpenSaved={openSaved}
           onFiles={sendAll}
@@ -128,6 +134,7 @@ export default function SqlPage() {
             mark={mark}
             handle={editor}
             onChange={(query) => change(tab.id, { query })}
+            onMove={look}
             onRun={() => execute()}
             onSave={() => setSaving(true)}
           />
@@ -136,7 +143,7 @@ export default function SqlPage() {
         <Toolbar
           tab={tab}
           running={current?.state === 'running'}
-          estimate={estimate}
+          ahead={ahead}
           limit={oneOf(search, 'limit', LIMITS)}
           limits={[...LIMITS].sort((a, b) => Number(a) - Number(b))}
           onLimit={(limit) => set({ limit: limit === LIMITS[0] ? undefined : limit })}
@@ -158,6 +165,8 @@ export default function SqlPage() {
           onChart={(chart) => set({ chart })}
           onGoTo={() => mark && editor.current?.goTo(mark.from)}
           onRetry={() => current && void run(tab.id, current.query, current.offset)}
+          onCancel={() => cancel(tab.id)}
+          onHistory={() => set({ side: 'open', panel: 'history' })}
         />
       </div>
       {saving && <SaveDialog tab={tab} saved={saved?.find((query) => query.id === tab.saved)} onClose={() => setSaving(false)} onSaved={(query) => change(tab.id, { saved: query.id, title: query.name })} />}

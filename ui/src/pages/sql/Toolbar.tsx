@@ -6,12 +6,13 @@ import * as format from '@/lib/format';
 import type { SqlEstimate } from '@/api/types';
 import { UploadButton } from './Files';
 import type { Tab } from './tabs';
+import type { Ahead } from './use-estimate';
 
 interface Props {
   tab: Tab;
   running: boolean;
-  /** What the statement would read. */
-  estimate: SqlEstimate | undefined;
+  /** What the statement would do. */
+  ahead: Ahead | undefined;
   limit: string;
   limits: string[];
   onLimit: (limit: string) => void;
@@ -24,7 +25,7 @@ interface Props {
 }
 
 /** What one does with the statement. */
-export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun, onCancel, onSave, onFormatted, onFiles, uploading }: Props) {
+export function Toolbar({ tab, running, ahead, limit, limits, onLimit, onRun, onCancel, onSave, onFormatted, onFiles, uploading }: Props) {
   const router = useRouter();
   const tidy = async () => {
     try {
@@ -40,6 +41,7 @@ export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun,
     void navigator.clipboard.writeText(location.origin + href).then(() => said('The link is copied. It opens this query with this view.'));
   };
   const empty = tab.query.trim() === '';
+  const estimate = ahead?.estimate;
   return (
     <div className="sql-bar">
       {running ? (
@@ -51,15 +53,25 @@ export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun,
           Run
         </Button>
       )}
-      <NativeSelect aria-label="Rows at most" value={limit} data={limits.map((value) => ({ value, label: `${format.number(Number(value))} rows at most` }))} onChange={(event) => onLimit(event.currentTarget.value)} />
+      <NativeSelect aria-label="Rows at most" title="Rows at most" value={limit} data={limits.map((value) => ({ value, label: `≤ ${format.number(Number(value))} rows` }))} onChange={(event) => onLimit(event.currentTarget.value)} />
       {estimate && estimate.files_total > 0 && (
         <span className="sql-estimate" title={estimateTitle(estimate)}>
-          reads about {format.bytes(estimate.bytes)} · {format.dollars(estimate.cost_usd)}
+          reads about {format.bytes(estimate.bytes)}
+          <span className="wide">
+            {' '}
+            in {format.number(estimate.files)} of {format.count(estimate.files_total, 'file')}
+          </span>{' '}
+          · {format.dollars(estimate.cost_usd)}
+        </span>
+      )}
+      {ahead?.changes && (
+        <span className="sql-estimate" title="It takes effect at once, for everybody, as a transaction of its own. What it will read can't be told before.">
+          changes data
         </span>
       )}
       <span className="right" />
       <UploadButton compact onFiles={onFiles} busy={uploading} />
-      <Button leftSection={<IconDeviceFloppy size={14} />} disabled={empty} onClick={onSave}>
+      <Button className="save" aria-label="Save" leftSection={<IconDeviceFloppy size={14} />} disabled={empty} onClick={onSave}>
         Save
       </Button>
       <Menu width={210}>
@@ -72,10 +84,10 @@ export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun,
           <Menu.Item leftSection={<IconAlignLeft size={14} />} disabled={empty} onClick={() => void tidy()}>
             Format
           </Menu.Item>
-          <Menu.Item leftSection={<IconListTree size={14} />} disabled={empty} onClick={() => onRun('EXPLAIN ')}>
+          <Menu.Item leftSection={<IconListTree size={14} />} disabled={empty || ahead?.changes} onClick={() => onRun('EXPLAIN ')}>
             Explain
           </Menu.Item>
-          <Menu.Item leftSection={<IconListTree size={14} />} disabled={empty} onClick={() => onRun('EXPLAIN ANALYZE ')}>
+          <Menu.Item leftSection={<IconListTree size={14} />} disabled={empty || ahead?.changes} onClick={() => onRun('EXPLAIN ANALYZE ')}>
             Explain with figures
           </Menu.Item>
           <Menu.Item leftSection={<IconLink size={14} />} disabled={empty} onClick={link}>
@@ -89,5 +101,5 @@ export function Toolbar({ tab, running, estimate, limit, limits, onLimit, onRun,
 
 function estimateTitle(estimate: SqlEstimate): string {
   const scans = estimate.scans.map((scan) => `${scan.table}: ${format.bytes(scan.bytes)} of ${format.bytes(scan.bytes_total)}, ${scan.files} of ${format.count(scan.files_total, 'file')}`);
-  return `Before running, from the tables' metadata: the needed columns of the files that the conditions don't rule out. Row groups that are skipped come off, footers on top.\n${scans.join('\n')}`;
+  return `Before running, from the tables' metadata: the needed columns of the files that the conditions don't rule out. Row groups that are skipped come off, footers on top. The price is server.query_price_per_tb; nothing is billed.\n${scans.join('\n')}`;
 }

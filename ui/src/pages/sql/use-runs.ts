@@ -1,9 +1,12 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { problemOf } from '@/api/client';
-import { actions } from '@/api/queries';
+import { keep } from '@/api/history';
+import { actions, schema, tables } from '@/api/queries';
 import { type Answer, factsOf, runSql } from '@/api/sql';
 import type { Problem, QueryRun } from '@/api/types';
+import { changesData } from '@/lib/statements';
+import { outcomeOf } from './outcome';
 
 /** What became of the last statement of a tab. */
 export interface Run {
@@ -17,6 +20,8 @@ export interface Run {
   problem?: Problem;
   /** What the server counted. */
   facts?: QueryRun;
+  /** It changes something, and was made although it failed or was cancelled: only its answer is missing. */
+  made?: boolean;
   /** How long it took, as seen from here. */
   elapsedMs?: number;
 }
@@ -43,18 +48,28 @@ export function useRuns(maxRows: number) {
       stops.current.set(tab, stop);
       const id = crypto.randomUUID();
       const startedMs = Date.now();
+      const changes = changesData(query);
+      const kept = { id, query, state: 'running', started_us: startedMs * 1000, elapsed_ms: 0, rows: 0 };
+      keep(kept);
       setRuns((old) => ({ ...old, [tab]: { id, query, offset, startedMs, state: 'running' } }));
+      let state: Run['state'] = 'done';
+      let rows = 0;
       try {
         const answer = await runSql({ query, id, maxRows, signal: stop.signal, onProgress: (part) => update(tab, id, { answer: part }) });
-        update(tab, id, { state: 'done', answer, elapsedMs: Date.now() - startedMs });
+        rows = outcomeOf(query, answer.result)?.rows ?? answer.result.rowCount;
+        update(tab, id, { state, answer, elapsedMs: Date.now() - startedMs });
       } catch (error) {
-        const elapsedMs = Date.now() - startedMs;
-        if (stop.signal.aborted) update(tab, id, { state: 'cancelled', elapsedMs });
-        else update(tab, id, { state: 'failed', problem: problemOf(error), elapsedMs });
+        state = stop.signal.aborted ? 'cancelled' : 'failed';
+        update(tab, id, { state, ...(state === 'failed' ? { problem: problemOf(error) } : {}), elapsedMs: Date.now() - startedMs });
       }
+      keep({ ...kept, state, rows, elapsed_ms: Date.now() - startedMs });
       void cache.invalidateQueries({ queryKey: ['queries'] });
-      const facts = await factsOf(id).catch(() => undefined);
-      if (facts) update(tab, id, { facts });
+      // What was made or dropped appears at once in the lists beside it.
+      if (changes) for (const { queryKey } of [schema, tables]) void cache.invalidateQueries({ queryKey });
+      const found = await factsOf(id).catch(() => undefined);
+      if (!found) return;
+      const { made, ...facts } = found;
+      update(tab, id, { facts, ...(changes && made && state !== 'done' ? { made } : {}) });
     },
     [cache, maxRows, update],
   );

@@ -73,7 +73,7 @@ export default function TableDetail() {
         {tab === 'rows' && <Sample layer={layer} name={name} />}
         {tab === 'snapshots' && <Snapshots layer={layer} name={name} />}
         {tab === 'files' && <Files layer={layer} name={name} />}
-        {tab === 'upkeep' && <Upkeep layer={layer} name={name} />}
+        {tab === 'upkeep' && <Upkeep key={`${layer}.${name}`} layer={layer} name={name} version={data.format_version} />}
         {tab === 'lineage' && <Lineage data={data} />}
         {tab === 'properties' && <Properties data={data} />}
       </Boundary>

@@ -5,6 +5,14 @@ import { Ago, Bytes, CopyButton, Num } from '@/components/parts';
 import { Status } from '@/components/status';
 import * as format from '@/lib/format';
 
+/** What the words of Iceberg mean. */
+const OPERATIONS: Record<string, string> = {
+  append: 'Rows were added',
+  overwrite: 'Rows were added and others deleted',
+  delete: 'Rows were deleted',
+  replace: 'Upkeep wrote files anew; the rows are the same',
+};
+
 /** Every state the table can be read at, newest first. */
 export function Snapshots({ layer, name }: { layer: string; name: string }) {
   const { data } = useSuspenseQuery(tableSnapshots(layer, name));
@@ -21,7 +29,7 @@ export function Snapshots({ layer, name }: { layer: string; name: string }) {
           header: 'Change',
           accessorKey: 'operation',
           cell: ({ row }) => (
-            <span className="row">
+            <span className="row" title={OPERATIONS[row.original.operation]}>
               {format.sentence(row.original.operation)} {row.original.current && <span className="tag" data-tone="accent">current</span>}
             </span>
           ),
