@@ -74,7 +74,9 @@ class Faults:
             kinds = [kind for kind in self.kinds if can_meet(kind, command)]
             if not kinds:
                 return None
-            kind = self.dice.choice(kinds)
+            # Of those that came up least often: short runs meet all of them too.
+            least = min(self.counts.get(kind, 0) for kind in kinds)
+            kind = self.dice.choice([kind for kind in kinds if self.counts.get(kind, 0) == least])
             self.counts[kind] += 1
             return kind
 
