@@ -232,8 +232,8 @@ async fn snapshot_with(world: &World, table: &LakeTable, content: DataContentTyp
     let kind = if content == DataContentType::Data { ManifestContentType::Data } else { ManifestContentType::Deletes };
     let listing = Listing { added: vec![builder.build().unwrap()], ..Listing::default() };
     let schema = Arc::clone(state.parts.metadata.current_schema());
-    let manifest =
-        manifests::encode(store, Path::from(format!("{home}/metadata/m.avro")), kind, schema, stamp, listing).await.unwrap();
+    let (path, spec) = (Path::from(format!("{home}/metadata/m.avro")), iceberg::spec::PartitionSpec::unpartition_spec());
+    let manifest = manifests::encode(store, path, kind, schema, spec, stamp, listing).await.unwrap();
     let list = Path::from(format!("{home}/metadata/list.avro"));
     let (list, bytes) = manifests::encode_list(store, &list, stamp, std::slice::from_ref(&manifest.file)).await.unwrap();
     store.put_all(vec![(manifest.path, manifest.bytes), (list.clone(), bytes)]).await.unwrap();

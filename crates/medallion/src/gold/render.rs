@@ -156,7 +156,7 @@ fn configure(said: &mut Said, options: &Kwargs) -> Result<String, minijinja::Err
     let columns = options.get::<Option<Vec<String>>>("sort_order")?.unwrap_or_default();
     said.sort_order = columns.iter().map(|column| sort_column(column)).collect();
     let fields = options.get::<Option<Vec<String>>>("partition_by")?.unwrap_or_default();
-    said.partition_by = fields.iter().map(|field| field.parse().map_err(wrong::<String>)).collect::<Result<_, _>>()?;
+    said.partition_by = fields.iter().map(|field| field.parse().map_err(wrong)).collect::<Result<_, _>>()?;
     said.key = options.get::<Option<Vec<String>>>("key")?.unwrap_or_default();
     options.assert_all_used().map_err(|e| {
         wrong(format!(
