@@ -1,7 +1,7 @@
 //! A bucket that fails, stalls and lies in five of a hundred requests, while pgbench writes, upkeep rewrites, queries read and lakebox is killed:
 //! every answer is right or a clear error, and at the end nothing is lost, doubled or wrong.
 
-use crate::kill::{SUMS, TABLES, each_change_once, same_rows};
+use crate::kill::{SUMS, TABLES, beside_upkeep, each_change_once, same_rows};
 use anyhow::{Context, Result, bail, ensure};
 use e2e::{Lakebox, Postgres, Project, S3, until};
 use rand::{Rng, SeedableRng};
@@ -179,17 +179,6 @@ async fn watch(lakebox: &Lakebox, time: Duration, seen: &Seen) -> Result<()> {
         }
         Ok(())
     };
-    let upkeep = async {
-        while !stop.load(Ordering::Relaxed) {
-            let _ = tokio::time::timeout(Duration::from_millis(500), lakebox.upkeep()).await;
-        }
-        Ok(())
-    };
-    let timer = async {
-        tokio::time::sleep(time).await;
-        stop.store(true, Ordering::Relaxed);
-        Ok(())
-    };
-    tokio::try_join!(ask, upkeep, timer)?;
+    beside_upkeep(lakebox, time, &stop, ask).await?;
     Ok(())
 }

@@ -148,7 +148,17 @@ async fn watch_sums(lakebox: &Lakebox, life: Duration) -> Result<u64> {
         }
         Ok(())
     };
-    // Files are rewritten all the while, so that kills fall into every step of it.
+    beside_upkeep(lakebox, life, &stop, watch).await?;
+    Ok(answers.into_inner())
+}
+
+/// Runs `work` until `time` is over and `stop` is set. Files are rewritten all the while, so that kills and faults fall into every step of it.
+pub(super) async fn beside_upkeep(
+    lakebox: &Lakebox,
+    time: Duration,
+    stop: &AtomicBool,
+    work: impl Future<Output = Result<()>>,
+) -> Result<()> {
     let upkeep = async {
         while !stop.load(Ordering::Relaxed) {
             let _ = tokio::time::timeout(Duration::from_millis(500), lakebox.upkeep()).await;
@@ -156,12 +166,12 @@ async fn watch_sums(lakebox: &Lakebox, life: Duration) -> Result<u64> {
         Ok(())
     };
     let timer = async {
-        tokio::time::sleep(life).await;
+        tokio::time::sleep(time).await;
         stop.store(true, Ordering::Relaxed);
         Ok(())
     };
-    tokio::try_join!(watch, upkeep, timer)?;
-    Ok(answers.into_inner())
+    tokio::try_join!(work, upkeep, timer)?;
+    Ok(())
 }
 
 pub(super) async fn same_rows(

@@ -29,7 +29,13 @@ impl World {
         let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
         let catalog = catalog::Catalog::open(&format!("sqlite:{}", path("catalog.db")), clock.clone()).await.unwrap();
         let settings = LakeSettings { warehouse: path("lake"), options: BTreeMap::new() };
-        let lake = Lake::open(settings, catalog, clock.clone()).await.unwrap();
+        // Threads of a former engine end by themselves, and may hold the lake until they did.
+        let lake = loop {
+            match Lake::open(settings.clone(), catalog.clone(), clock.clone()).await {
+                Err(error) if error.kind == ::lake::Kind::InUse => tokio::task::yield_now().await,
+                opened => break opened.unwrap(),
+            }
+        };
         let settings = QuerySettings { threads: 2, ..QuerySettings::default() };
         let engine = Engine::new(std::sync::Arc::new(lake.clone()), lake.store(), settings, clock).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
