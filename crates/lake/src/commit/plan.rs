@@ -143,58 +143,74 @@ fn hide(live: &mut [Live], deletes: &[(Path, RoaringBitmap)], change: &TableChan
 /// Decides into which delete files the deletes go, so that neither tiny ones nor many per data file pile up.
 fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan) -> Vec<Live> {
     let touched: Vec<usize> = (0..live.len()).filter(|i| !live[*i].fresh.is_empty()).collect();
-    let narrow = touched.len() <= NARROW_MOST;
+    let (narrow, shared) = if touched.len() <= NARROW_MOST {
+        (touched, Vec::new())
+    } else {
+        let groups = by_partition(&live, touched);
+        let (alone, shared): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.len() == 1);
+        (alone.concat(), shared)
+    };
     let at: HashMap<Path, usize> = live.iter().enumerate().map(|(i, l)| (l.record.view.path.clone(), i)).collect();
     let any_wide = live.iter().any(|l| l.record.in_wide.is_some());
+    let rewritten: HashSet<usize> = narrow.iter().copied().collect();
     for record in deletes {
         let stays = match &record.scope {
             None => any_wide,
-            Some(scope) => at.get(scope).is_some_and(|i| !narrow || live[*i].fresh.is_empty()),
+            Some(scope) => at.get(scope).is_some_and(|i| !rewritten.contains(i)),
         };
         let list = if stays { &mut plan.kept_deletes } else { &mut plan.removed_deletes };
         list.push(record.clone());
     }
-    if touched.is_empty() {
-        return live;
-    }
-    if narrow {
-        for i in touched {
-            let record = &live[i].record;
-            let all = record.view.deleted.clone().unwrap_or_default();
-            let own = record.in_wide.as_ref().map_or_else(|| Arc::clone(&all), |w| Arc::new(all.as_ref() - w.as_ref()));
-            plan.new_deletes.push(Positions::from([(record.view.path.clone(), own)]));
-        }
-        return live;
-    }
     let wide = plan.kept_deletes.iter().filter(|d| d.scope.is_none()).count();
     let partitions = live.iter().map(Live::partition).collect::<HashSet<_>>().len();
-    if wide < WIDE_MOST.saturating_mul(partitions) {
-        plan.new_deletes.extend(by_partition(touched.iter().map(|i| (&live[*i], Arc::new(live[*i].fresh.clone())))));
-        for i in touched {
+    if !shared.is_empty() && wide >= WIDE_MOST.saturating_mul(partitions) {
+        return fold(live, plan);
+    }
+    for i in narrow {
+        let record = &live[i].record;
+        let all = record.view.deleted.clone().unwrap_or_default();
+        let own = record.in_wide.as_ref().map_or_else(|| Arc::clone(&all), |w| Arc::new(all.as_ref() - w.as_ref()));
+        plan.new_deletes.push(Positions::from([(record.view.path.clone(), own)]));
+    }
+    for group in shared {
+        let positions = group.iter().map(|i| (live[*i].record.view.path.clone(), Arc::new(live[*i].fresh.clone())));
+        plan.new_deletes.push(positions.collect());
+        for i in group {
             let l = &mut live[i];
             l.record.in_wide =
                 Some(Arc::new(l.record.in_wide.as_ref().map_or_else(|| l.fresh.clone(), |w| w.as_ref() | &l.fresh)));
         }
-        return live;
     }
-    plan.removed_deletes.append(&mut plan.kept_deletes);
-    for l in &mut live {
-        l.record.in_wide.clone_from(&l.record.view.deleted);
-    }
-    plan.new_deletes.extend(by_partition(live.iter().filter_map(|l| Some((l, l.record.view.deleted.clone()?)))));
     live
 }
 
-/// Positions of several data files, those of one partition together: a delete file hides rows of its own partition alone.
-fn by_partition<'a>(positions: impl Iterator<Item = (&'a Live, Arc<RoaringBitmap>)>) -> Vec<Positions> {
-    let mut places: HashMap<Partition<'a>, usize> = HashMap::new();
-    let mut all: Vec<Positions> = Vec::new();
-    for (l, rows) in positions {
-        let place = *places.entry(l.partition()).or_insert_with(|| {
-            all.push(Positions::new());
+/// Replaces all delete files by one for each partition. One that is for a single data file belongs to that file alone.
+fn fold(mut live: Vec<Live>, plan: &mut Plan) -> Vec<Live> {
+    plan.removed_deletes.append(&mut plan.kept_deletes);
+    let hidden = (0..live.len()).filter(|i| live[*i].record.view.deleted.is_some());
+    for group in by_partition(&live, hidden) {
+        let is_shared = group.len() > 1;
+        let mut positions = Positions::new();
+        for i in group {
+            let record = &mut live[i].record;
+            record.in_wide = if is_shared { record.view.deleted.clone() } else { None };
+            positions.insert(record.view.path.clone(), record.view.deleted.clone().unwrap_or_default());
+        }
+        plan.new_deletes.push(positions);
+    }
+    live
+}
+
+/// Data files by their partition: a delete file hides rows of its own partition alone.
+fn by_partition(live: &[Live], indexes: impl IntoIterator<Item = usize>) -> Vec<Vec<usize>> {
+    let mut places: HashMap<Partition<'_>, usize> = HashMap::new();
+    let mut all: Vec<Vec<usize>> = Vec::new();
+    for i in indexes {
+        let place = *places.entry(live[i].partition()).or_insert_with(|| {
+            all.push(Vec::new());
             all.len() - 1
         });
-        all[place].insert(l.record.view.path.clone(), rows);
+        all[place].push(i);
     }
     all
 }

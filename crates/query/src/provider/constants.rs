@@ -10,7 +10,7 @@ use datafusion::{
     common::{Statistics, stats::Precision},
     datasource::{listing::PartitionedFile, physical_plan::FileGroup},
     error::Result,
-    physical_expr::expressions::{CaseExpr, Column, IsNotNullExpr},
+    physical_expr::expressions::{CaseExpr, CastExpr, Column, IsNotNullExpr},
     physical_plan::PhysicalExpr,
     scalar::ScalarValue,
 };
@@ -22,6 +22,8 @@ pub(super) struct Constants {
     /// Indexes among the columns of the table.
     columns: Vec<usize>,
     fields: Vec<FieldRef>,
+    /// The columns as the table has them.
+    targets: Vec<FieldRef>,
     /// The values of each file.
     values: HashMap<Path, Vec<ScalarValue>>,
 }
@@ -45,7 +47,8 @@ impl Constants {
             Ok((file.file.path.clone(), values))
         };
         let values = files.iter().map(of_file).collect::<Result<_>>()?;
-        Ok(Some(Self { fields: columns.iter().map(field).collect(), columns, values }))
+        let targets = columns.iter().map(|&i| Arc::new(schema.field(i).clone())).collect();
+        Ok(Some(Self { fields: columns.iter().map(field).collect(), targets, columns, values }))
     }
 
     /// What files are asked for, beside their own columns.
@@ -66,7 +69,9 @@ impl Constants {
         let Some(nth) = self.columns.iter().position(|&c| c == index) else { return Ok(column) };
         let constant: Arc<dyn PhysicalExpr> = Arc::new(Column::new(self.fields[nth].name(), first + nth));
         let there: Arc<dyn PhysicalExpr> = Arc::new(IsNotNullExpr::new(Arc::clone(&column)));
-        Ok(Arc::new(CaseExpr::try_new(None, vec![(there, column)], Some(constant))?))
+        let read: Arc<dyn PhysicalExpr> = Arc::new(CaseExpr::try_new(None, vec![(there, column)], Some(constant))?);
+        // A CASE has no field metadata, and plans want that of the table.
+        Ok(Arc::new(CastExpr::new_with_target_field(read, Arc::clone(&self.targets[nth]), None)))
     }
 
     /// `groups` with the values of each file behind those that it has already.
