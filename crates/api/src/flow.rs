@@ -210,6 +210,8 @@ pub struct Model {
     pub upstream: Vec<String>,
     /// Sort order of the table it makes.
     pub sort_order: String,
+    /// How its table is partitioned (`day(paid_at)`); empty where it is not.
+    pub partition_by: String,
     /// Rows of the table now.
     pub rows: u64,
 }

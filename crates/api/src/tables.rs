@@ -45,6 +45,8 @@ pub struct TableDetail {
     pub key: Vec<String>,
     /// The sort order as SQL (`customer_id, paid_at desc`); empty where unsorted.
     pub sort_order: String,
+    /// How files are partitioned now (`day(paid_at), bucket(16, customer_id)`); empty where they are not.
+    pub partition_by: String,
     /// Up to which source cursor the committed table is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
@@ -127,4 +129,6 @@ pub struct TableFile {
     pub bytes: u64,
     /// The data sequence number.
     pub sequence: i64,
+    /// Its partition as JSON, each field with its value; none where it is in no partition.
+    pub partition: Option<String>,
 }

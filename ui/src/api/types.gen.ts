@@ -297,6 +297,8 @@ export interface components {
             upstream: string[];
             /** @description Sort order of the table it makes. */
             sort_order: string;
+            /** @description How its table is partitioned (`day(paid_at)`); empty where it is not. */
+            partition_by: string;
             /**
              * Format: int64
              * @description Rows of the table now.
@@ -795,6 +797,8 @@ export interface components {
             key: string[];
             /** @description The sort order as SQL (`customer_id, paid_at desc`); empty where unsorted. */
             sort_order: string;
+            /** @description How files are partitioned now (`day(paid_at), bucket(16, customer_id)`); empty where they are not. */
+            partition_by: string;
             /** @description Up to which source cursor the committed table is true. */
             cursor?: string | null;
             /**
@@ -840,6 +844,8 @@ export interface components {
              * @description The data sequence number.
              */
             sequence: number;
+            /** @description Its partition as JSON, each field with its value; none where it is in no partition. */
+            partition?: string | null;
         };
         /** @description A snapshot (`GET /api/v1/tables/{layer}/{name}/snapshots`), newest first. */
         TableSnapshot: {

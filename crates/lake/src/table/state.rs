@@ -93,6 +93,8 @@ pub struct TableInfo {
     pub snapshots: Vec<SnapshotInfo>,
     /// Live files.
     pub files: Vec<FileInfo>,
+    /// How new files are partitioned, as it is written: `day(created_at), bucket(16, id)`. Empty where they are not.
+    pub partition_by: String,
     /// Table properties by name.
     pub properties: Vec<(String, String)>,
     /// Up to which source position the committed table is true, as people read it.
@@ -324,6 +326,7 @@ impl TableState {
             format_version: metadata.format_version() as u8,
             snapshots: self.snapshots(),
             files: self.file_infos(),
+            partition_by: self.partitioned_by(self.spec_id()),
             properties,
             cursor: self.summary(crate::commit::SUMMARY_POSITION).map(str::to_owned),
             updated_us: self.updated_us(),

@@ -21,6 +21,7 @@ use arrow::{
     compute::{concat_batches, filter_record_batch, take_record_batch},
     datatypes::{Schema, SchemaRef},
 };
+use iceberg::spec::Struct;
 use object_store::path::Path;
 use roaring::RoaringBitmap;
 use runtime::CancellationToken;
@@ -238,7 +239,11 @@ impl Work {
         let mut file = writer.finish()?;
         // All rows of a partition are in one order, from its first file to its last.
         file.sorted = self.claims_order;
-        file.home = self.home.as_deref().map(|h| NewHome { spec_id: Some(h.spec_id), values: h.values.clone() });
+        // Rows stay in the spec they are in, also where it is that of no partitions and the table has got some since.
+        file.home = Some(self.home.as_deref().map_or_else(
+            || NewHome { spec_id: Some(0), values: Struct::empty() },
+            |h| NewHome { spec_id: Some(h.spec_id), values: h.values.clone() },
+        ));
         self.done.push(Arc::new(file));
         Ok(())
     }

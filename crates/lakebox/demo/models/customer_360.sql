@@ -1,7 +1,8 @@
 {{ config(
-    description = "One row for each customer: who they are (masked), what they have, what they owe, what they did. Made once a minute.",
-    schedule    = "* * * * *",
-    sort_order  = ["customer_id"],
+    description  = "One row for each customer: who they are (masked), what they have, what they owe, what they did. Made once a minute.",
+    schedule     = "* * * * *",
+    sort_order   = ["customer_id"],
+    partition_by = ["bucket(4, customer_id)"],
 ) }}
 with paid as (
     select

@@ -333,6 +333,7 @@ impl State {
             next_run_us: slot.next_us,
             upstream: model.upstream.iter().cloned().collect(),
             sort_order: model.sort_order.clone(),
+            partition_by: model.partition_by.clone(),
             rows,
         }
     }
@@ -354,6 +355,7 @@ impl State {
             next_run_us: None,
             upstream: Vec::new(),
             sort_order: Vec::new(),
+            partition_by: Vec::new(),
             rows: 0,
         }
     }

@@ -92,6 +92,8 @@ pub struct ModelStatus {
     pub upstream: Vec<LakeTable>,
     /// Sort order of its table as (column, descending).
     pub sort_order: Vec<(String, bool)>,
+    /// How its table is partitioned; empty where it is not.
+    pub partition_by: Vec<lake::PartitionField>,
     /// Rows of its table now.
     pub rows: u64,
 }

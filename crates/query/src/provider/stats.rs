@@ -162,7 +162,7 @@ impl PruningStatistics for FileStatistics<'_> {
         }
         let values = ScalarValue::iter_to_array(values.iter().cloned()).ok()?;
         let mut wanted: BTreeMap<u32, Int32Array> = BTreeMap::new();
-        let mut has_none = |file: &ViewFile| {
+        let has_none = |file: &ViewFile| {
             let (buckets, bucket) = bucket(file)?;
             if let Entry::Vacant(entry) = wanted.entry(buckets) {
                 entry.insert(lake::buckets_of(&values, buckets)?);
@@ -170,6 +170,6 @@ impl PruningStatistics for FileStatistics<'_> {
             let found = wanted.get(&buckets)?.iter().flatten().any(|b| Some(b) == bucket);
             (!found).then_some(false)
         };
-        Some(self.files.iter().map(|file| has_none(file)).collect())
+        Some(self.files.iter().map(has_none).collect())
     }
 }

@@ -75,6 +75,7 @@ fn wire(status: ModelStatus, now_us: i64) -> api::Model {
         next_run_us: status.next_run_us,
         upstream: status.upstream.iter().map(ToString::to_string).collect(),
         sort_order: status.sort_order.iter().map(order).collect::<Vec<_>>().join(", "),
+        partition_by: status.partition_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         rows: status.rows,
     }
 }

@@ -36,6 +36,7 @@ pub(crate) async fn get(
         columns: view.schema.fields().iter().map(|field| column(field)).collect(),
         key: view.key.clone(),
         sort_order: sort_order(&view.sort_order),
+        partition_by: info.partition_by.clone(),
         cursor: info.cursor.clone(),
         deleted_rows: view.files.iter().map(|f| f.deleted.as_ref().map_or(0, |d| d.len())).sum(),
         delete_bytes: deletes.map(|f| f.bytes).sum(),
@@ -77,6 +78,7 @@ pub(crate) async fn files(
         deleted_rows: file.deleted_rows,
         bytes: file.bytes,
         sequence: file.sequence,
+        partition: file.partition.clone(),
     };
     Ok(Json(info.files.iter().map(wire).collect()))
 }

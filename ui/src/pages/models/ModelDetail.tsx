@@ -49,6 +49,7 @@ export default function ModelDetail() {
         <Stat label="Last run" value={<Ago us={model.last_run?.started_us} />} sub={model.last_run ? `took ${format.duration(model.last_run.elapsed_ms)}` : 'never ran'} />
         <Stat label="Runs" value={format.sentence(scheduleWords(model.schedule))} exact={model.schedule} sub={model.next_run_us ? <>next <Ago us={model.next_run_us} /></> : undefined} />
         <Stat label="Sorted by" value={model.sort_order ? <span className="mono">{model.sort_order}</span> : 'nothing'} />
+        {model.partition_by && <Stat label="Partitioned by" value={<span className="mono">{model.partition_by}</span>} />}
         <Stat
           label="Reads"
           value={

@@ -138,6 +138,10 @@ function Properties({ data }: { data: Detail }) {
           <dt>Sorted by</dt>
           <dd>{data.sort_order ? <span className="mono">{data.sort_order}</span> : 'Nothing'}</dd>
         </div>
+        <div>
+          <dt>Partitioned by</dt>
+          <dd>{data.partition_by ? <span className="mono">{data.partition_by}</span> : 'Nothing'}</dd>
+        </div>
       </dl>
       <p className="muted" style={{ margin: '20px 0 8px' }}>
         Any Iceberg engine reads this table from its metadata file, for example DuckDB:

@@ -1,5 +1,6 @@
 import { useSuspenseQuery } from '@tanstack/react-query';
 import { tableFiles, tableSnapshots } from '@/api/queries';
+import type { TableFile } from '@/api/types';
 import { DataTable } from '@/components/data-table';
 import { Ago, Bytes, CopyButton, Num } from '@/components/parts';
 import { Status } from '@/components/status';
@@ -50,6 +51,13 @@ export function Snapshots({ layer, name }: { layer: string; name: string }) {
 /** Files of this size or more need no compaction. */
 const SMALL_BYTES = 16_000_000;
 
+/** `seen_day 2026-01-01, id_bucket_2 0`; empty for a file in no partition. */
+function partitionWords(partition: string | null | undefined): string {
+  if (!partition) return '';
+  const fields = Object.entries(JSON.parse(partition) as Record<string, unknown>);
+  return fields.map(([name, value]) => `${name} ${value === null ? 'null' : String(value)}`).join(', ');
+}
+
 /** The live files, and what their sizes say about the layout. */
 export function Files({ layer, name }: { layer: string; name: string }) {
   const { data } = useSuspenseQuery(tableFiles(layer, name));
@@ -85,6 +93,21 @@ export function Files({ layer, name }: { layer: string; name: string }) {
               </span>
             ),
           },
+          ...(data.some((file) => file.partition)
+            ? [
+                {
+                  id: 'partition',
+                  header: 'Partition',
+                  accessorFn: (file: TableFile) => partitionWords(file.partition),
+                  cell: ({ row }: { row: { original: TableFile } }) => (
+                    <span className="mono muted clip" title={partitionWords(row.original.partition)}>
+                      {partitionWords(row.original.partition)}
+                    </span>
+                  ),
+                  meta: { width: '28%', wide: true },
+                },
+              ]
+            : []),
           { id: 'content', header: 'Holds', accessorKey: 'content', cell: ({ row }) => (row.original.content === 'data' ? 'Data' : <Status state="info" word="Deletes" />), meta: { width: 100, wide: true } },
           { id: 'rows', header: 'Rows', accessorKey: 'rows', cell: ({ row }) => <Num value={row.original.rows} />, meta: { num: true, width: 90 } },
           { id: 'deleted_rows', header: 'Hidden', accessorKey: 'deleted_rows', cell: ({ row }) => <Num value={row.original.deleted_rows} />, meta: { num: true, width: 90, wide: true } },
