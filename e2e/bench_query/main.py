@@ -60,6 +60,14 @@ class Lakebox:
         ms = (time.perf_counter() - began) * 1e3
         return ms, json.loads(body)["rows"]
 
+    def upkeep(self):
+        """Asks for upkeep of all tables and waits for it."""
+        request = urllib.request.Request(self.base + "/api/v1/upkeep", b'{"wait": true}', {"content-type": "application/json"})
+        with OPENER.open(request, timeout=3600) as answer:
+            failed = [run for run in json.loads(answer.read())["runs"] if run["error"]]
+        if failed:
+            sys.exit(f"upkeep failed: {failed}")
+
     def stop(self):
         self.process.terminate()
         self.process.wait(timeout=60)
@@ -166,6 +174,10 @@ def load(suite, variant):
         shutil.rmtree(project, ignore_errors=True)
         project.mkdir(parents=True)
         subprocess.run([BENCH, "load-deleted" if variant else "load", project, DATA / "source" / suite], check=True)
+        if variant == "-kept":
+            lakebox = Lakebox(project, 28460)
+            lakebox.upkeep()
+            lakebox.stop()
         (project / "loaded").touch()
     return project
 
@@ -174,8 +186,8 @@ def geometric(values):
     return math.exp(statistics.fmean(math.log(v) for v in values))
 
 
-def measure(suite, engines, rounds, only):
-    """Milliseconds per query and engine, one list entry per round; the engines take turns, and who begins changes."""
+def measure(suite, engines, rounds, only, known):
+    """Milliseconds per query and engine, one list entry per round; the engines take turns, and who begins changes. `known` keeps DuckDB's answers."""
     times, answers, wrong = {}, {}, []
     names = list(engines)
     for name, sql in queries(suite):
@@ -183,7 +195,7 @@ def measure(suite, engines, rounds, only):
             continue
         for engine in names:
             _, answers[engine] = engines[engine].run(sql)
-        reference = answers.get("duckdb", answers[names[0]])
+        reference = known.setdefault(name, answers["duckdb"]) if "duckdb" in answers else known[name]
         wrong += [f"{suite} {name}: {engine} differs from DuckDB" for engine in names if not same(answers[engine], reference)]
         for round_ in range(rounds):
             turn = round_ % len(names)
@@ -195,49 +207,65 @@ def measure(suite, engines, rounds, only):
     return times, wrong
 
 
-def table(times, names):
-    """A Markdown table of medians in milliseconds, with ratios to plain DataFusion and DuckDB, and geometric means."""
-    against = [n for n in ("plain", "duckdb") if n in names]
-    lines = ["| query | " + " | ".join(f"{n} ms" for n in names) + " | " + " | ".join(f"lakebox / {n}" for n in against) + " |",
-             "|---" * (1 + len(names) + len(against)) + "|"]
-    ratios = {n: [] for n in against}
+PAIRS = {("engine", "plain"): "lakebox's engine / plain DataFusion", ("lakebox", "duckdb"): "lakebox / DuckDB"}
+
+
+def table(times):
+    """A Markdown table of medians in milliseconds, with the ratio of each pair that took turns, and geometric means of these."""
+    engines = list(next(iter(times.values())))
+    pairs = [pair for pair in PAIRS if pair[0] in engines and pair[1] in engines]
+    names = {"engine": "engine", "plain": "plain DataFusion", "lakebox": "lakebox", "duckdb": "DuckDB"}
+    lines = ["| query | " + " | ".join(f"{names[n]} ms" for n in engines) + " | " + " | ".join(PAIRS[pair] for pair in pairs) + " |",
+             "|---" * (1 + len(engines) + len(pairs)) + "|"]
+    ratios = {pair: [] for pair in pairs}
     for query, of in times.items():
-        cells = [f"{statistics.median(of[n]):.0f}" for n in names]
-        for n in against:
+        cells = [f"{statistics.median(of[n]):.0f}" for n in engines]
+        for one, other in pairs:
             # Neighbours in time met the same load of the machine.
-            ratios[n].append(statistics.median(a / b for a, b in zip(of["lakebox"], of[n])))
-            cells.append(f"{ratios[n][-1]:.2f}")
+            ratios[one, other].append(statistics.median(a / b for a, b in zip(of[one], of[other])))
+            cells.append(f"{ratios[one, other][-1]:.2f}")
         lines.append(f"| {query} | " + " | ".join(cells) + " |")
-    means = [""] * len(names) + [f"**{geometric(ratios[n]):.2f}**" for n in against]
+    means = [""] * len(engines) + [f"**{geometric(ratios[pair]):.2f}**" for pair in pairs]
     lines.append("| geometric mean | " + " | ".join(means) + " |")
-    return "\n".join(lines), {n: geometric(ratios[n]) for n in against}
+    return "\n".join(lines), {PAIRS[pair]: geometric(ratios[pair]) for pair in pairs}
+
+
+VARIANTS = {
+    "": "",
+    "-deleted": ", 2 % of the rows superseded and hidden by position deletes",
+    "-kept": ", the same after upkeep",
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--suites", default="tpch,hits")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="'' is the tables as written, -deleted and -kept those with deletes and after upkeep")
     parser.add_argument("--queries", default="", help="only these, for example q01,q17")
-    parser.add_argument("--in-process", action="store_true", help="lakebox's engine without HTTP, for finding out where time goes")
     parser.add_argument("--no-doc", action="store_true", help="leave docs/BENCHMARKS-QUERY.md as it is")
     options = parser.parse_args()
     only = set(filter(None, options.queries.split(",")))
     parts, wrong = [], []
     for suite in options.suites.split(","):
-        for variant in ("", "-deleted"):
-            project = load(suite, variant)
-            lakebox = Program("lake", project) if options.in_process else Lakebox(project, 28460)
-            engines = {"lakebox": lakebox}
-            if not variant:
-                engines["plain"] = Program("plain", project)
-            # Neither of the others knows position deletes: the tables with deletes are compared with the clean ones, answers included.
-            engines["duckdb"] = Duck(load(suite, ""))
-            times, bad = measure(suite, engines, options.rounds, only)
-            for engine in engines.values():
-                engine.stop()
-            wrong += bad
-            text, means = table(times, list(engines))
-            title = SUITES[suite] + (", 2 % of the rows superseded and hidden by position deletes" if variant else "")
+        # Neither of the others knows position deletes: tables with deletes are compared with the clean ones, answers included.
+        clean, known = load(suite, ""), {}
+        for variant in options.variants.split(","):
+            project, all_times = load(suite, variant), {}
+            # Two at a time, since a project is one program's: DuckDB first, for its answers.
+            for make in (lambda: {"lakebox": Lakebox(project, 28460), "duckdb": Duck(clean)},
+                         lambda: {"engine": Program("lake", project), "plain": Program("plain", project)}):
+                if variant and all_times:
+                    break
+                engines = make()
+                times, bad = measure(suite, engines, options.rounds, only, known)
+                for engine in engines.values():
+                    engine.stop()
+                wrong += bad
+                for name, of in times.items():
+                    all_times.setdefault(name, {}).update(of)
+            text, means = table(all_times)
+            title = SUITES[suite] + VARIANTS[variant]
             parts.append((title, text, means))
             print(f"\n{title}\n{text}\n", flush=True)
     if not options.no_doc:
@@ -248,17 +276,14 @@ def main():
 
 def write(parts, options):
     """docs/BENCHMARKS-QUERY.md."""
-    summary = "\n".join(f"* {title}: " + ", ".join(f"{ratio:.2f} of {n}" for n, ratio in means.items()) for title, _, means in parts)
+    summary = "\n".join(f"* {title}: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in means.items()) for title, _, means in parts)
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-    names = {"plain": "plain DataFusion", "duckdb": "DuckDB"}
-    for short, name in names.items():
-        summary = summary.replace(f" of {short}", f" of {name}'s time")
     body = f"""# Query benchmarks
 
-Made by `make bench-query` on {datetime.date.today():%d %B %Y}: {machine}. All programs read the same Parquet files, those that lakebox wrote
-(zstd). They take turns query by query, {options.rounds} rounds after one warm-up; figures are medians, ratios are medians of ratios of neighbours
-in time, and every answer was compared with DuckDB's. lakebox is asked over HTTP and reads through its own table provider; plain DataFusion is the
-library of the same version with its own Parquet tables; DuckDB is {duckdb.__version__} with its default settings.
+Made by `make bench-query` on {datetime.date.today():%d %B %Y}: {machine}. All programs read the same Parquet files, those that lakebox wrote (zstd). Two programs at a time take turns query
+by query, {options.rounds} rounds after one warm-up; figures are medians, ratios are medians of ratios of neighbours in time, and every answer was compared with DuckDB's. *lakebox* is asked over HTTP;
+*engine* is lakebox's engine with its own table provider in the process that asks, as plain DataFusion is, the library of the same version with its own Parquet tables. DuckDB is {duckdb.__version__} with its default
+settings. It does not know lakebox's position deletes, so for tables with deletes it reads the clean files.
 
 Geometric means over all queries, below 1 is faster:
 
@@ -266,6 +291,7 @@ Geometric means over all queries, below 1 is faster:
 
 """
     body += "\n".join(f"## {title[0].upper() + title[1:]}\n\n{text}\n" for title, text, _ in parts)
+    body += (HERE / "notes.md").read_text()
     (ROOT / "docs" / "BENCHMARKS-QUERY.md").write_text(body)
 
 

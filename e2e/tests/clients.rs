@@ -92,6 +92,8 @@ async fn psql_lists_describes_and_queries() -> Result<()> {
             "\\d silver.shop_kinds",
             vec!["id|integer||not null|", "amount|numeric", "instant|timestamp with time zone|||", "numbers|integer[]|||"],
         ),
+        ("\\d+ silver.shop_kinds", vec!["id|integer||not null||", "amount|numeric"]),
+        ("\\dt+ silver.*", vec!["silver|shop_many|table|postgres|permanent|heap|"]),
         ("\\l", vec!["lakebox|postgres|UTF8|"]),
         ("\\dn", vec!["bronze|postgres", "silver|postgres", "gold|postgres"]),
         ("\\conninfo", vec!["You are connected to database \"lakebox\" as user \"analyst\" on host \"127.0.0.1\"", &port]),

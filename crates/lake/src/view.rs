@@ -61,6 +61,8 @@ pub struct ViewFile {
     pub deleted: Option<Arc<RoaringBitmap>>,
     /// Column statistics by Iceberg field id. They describe all rows of the file, deleted ones included.
     pub stats: Arc<BTreeMap<i32, ColumnStats>>,
+    /// Whether its rows follow the table's sort order, NULLs last where it ascends and first where it descends.
+    pub sorted: bool,
 }
 
 /// What is known of a column in one file.

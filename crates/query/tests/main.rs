@@ -16,5 +16,6 @@ mod layout;
 mod partitions;
 mod pgwire;
 mod provider;
+mod sorted;
 mod support;
 mod travel;

@@ -114,6 +114,7 @@ impl Lake {
             rows: batch.num_rows() as u64,
             deleted: (!deleted.is_empty()).then(|| Arc::new(deleted)),
             stats: Arc::new(stats(batch)),
+            sorted: false,
         }
     }
 

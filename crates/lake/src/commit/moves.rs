@@ -130,7 +130,14 @@ mod tests {
         Arc::new(Moved::new(
             Arc::new(arrow::datatypes::Schema::empty()),
             std::collections::HashMap::from([(Path::from(from), old)]),
-            [crate::view::ViewFile { path: Path::from(to), bytes: 1, rows: 2, deleted: None, stats: Arc::default() }],
+            [crate::view::ViewFile {
+                path: Path::from(to),
+                bytes: 1,
+                rows: 2,
+                deleted: None,
+                stats: Arc::default(),
+                sorted: false,
+            }],
         ))
     }
 

@@ -59,7 +59,8 @@ pub(crate) async fn assemble(store: &Store, pointer: Pointer<'_>, metadata: Tabl
     let table = pointer.table;
     let spec = metadata::spec_of(&metadata)?;
     let list = metadata.current_snapshot().map(|s| s.manifest_list().to_owned());
-    let Contents { manifests, mut files, deletes } = contents(store, table, list.as_deref(), &spec.schema).await?;
+    let Contents { manifests, mut files, deletes } =
+        contents(store, table, list.as_deref(), &spec.schema, sort_order(table, &metadata)).await?;
     note_partitions(&metadata, &spec.schema, files.iter_mut());
     let parts = Parts {
         table: table.clone(),
@@ -90,8 +91,19 @@ pub(crate) struct Contents {
     pub deletes: Vec<DeleteRecord>,
 }
 
+/// The sort order that files of a table are believed to follow when they say so. What outside engines may have written is not believed.
+pub(crate) fn sort_order(table: &LakeTable, metadata: &TableMetadata) -> Option<i32> {
+    i32::try_from(metadata.default_sort_order_id()).ok().filter(|order| *order != 0 && table.layer.is_kept())
+}
+
 /// Reads a manifest list, its manifests and its delete files; without a list there is nothing.
-pub(crate) async fn contents(store: &Store, table: &LakeTable, list: Option<&str>, schema: &Schema) -> Result<Contents, Error> {
+pub(crate) async fn contents(
+    store: &Store,
+    table: &LakeTable,
+    list: Option<&str>,
+    schema: &Schema,
+    sort_order: Option<i32>,
+) -> Result<Contents, Error> {
     let manifests = match list {
         Some(location) => manifests::read_list(store, location).await?,
         None => Vec::new(),
@@ -110,6 +122,7 @@ pub(crate) async fn contents(store: &Store, table: &LakeTable, list: Option<&str
         match entry.content_type() {
             DataContentType::Data => {
                 let mut record = file_record(store, table, &entry, manifest, schema)?;
+                record.view.sorted = sort_order.is_some() && entry.data_file.sort_order_id() == sort_order;
                 record.home = Home { spec_id, values: entry.data_file.partition().clone() }.kept();
                 if let Some(home) = &record.home {
                     homes.insert(record.view.path.clone(), Arc::clone(home));
@@ -160,7 +173,8 @@ fn file_record(
     let stats = Arc::new(stats);
     let path = store.path(entry.file_path())?;
     let spelling = (store.location(&path) != entry.file_path()).then(|| Arc::from(entry.file_path()));
-    let view = ViewFile { path, bytes: entry.file_size_in_bytes(), rows: entry.record_count(), deleted: None, stats };
+    let view =
+        ViewFile { path, bytes: entry.file_size_in_bytes(), rows: entry.record_count(), deleted: None, stats, sorted: false };
     Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None, spelling, home: None })
 }
 

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> ViewFile {
-        ViewFile { path: Path::from(path), bytes: 1, rows: 2, deleted: None, stats: Arc::default() }
+        ViewFile { path: Path::from(path), bytes: 1, rows: 2, deleted: None, stats: Arc::default(), sorted: false }
     }
 
     #[test]

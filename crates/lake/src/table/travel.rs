@@ -180,11 +180,14 @@ pub(crate) async fn at(store: &Store, now: &TableState, snapshot_id: i64) -> Res
     }
     let sorted = spec.sort_order.iter().take_while(|(name, _)| has(name)).count();
     spec.sort_order.truncate(sorted);
-    let mut contents = load::contents(store, table, Some(snapshot.manifest_list()), &spec.schema).await.map_err(|e| {
-        // Expiry removes the files of a snapshot after the metadata has let it go.
-        let message = format!("snapshot {snapshot_id} of {table} can't be read any more; has it expired meanwhile?");
-        Error::new(Kind::NotFound, message).with_table(table).with_source(e)
-    })?;
+    let mut contents =
+        load::contents(store, table, Some(snapshot.manifest_list()), &spec.schema, load::sort_order(table, metadata))
+            .await
+            .map_err(|e| {
+                // Expiry removes the files of a snapshot after the metadata has let it go.
+                let message = format!("snapshot {snapshot_id} of {table} can't be read any more; has it expired meanwhile?");
+                Error::new(Kind::NotFound, message).with_table(table).with_source(e)
+            })?;
     load::note_partitions(metadata, &spec.schema, contents.files.iter_mut());
     let parts = Parts {
         table: table.clone(),

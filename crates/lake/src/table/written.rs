@@ -31,6 +31,13 @@ impl WrittenFile {
 
     /// The file as queries see it, with no row deleted.
     pub fn view(&self) -> ViewFile {
-        ViewFile { path: self.path.clone(), bytes: self.bytes, rows: self.rows, deleted: None, stats: Arc::clone(&self.stats) }
+        ViewFile {
+            path: self.path.clone(),
+            bytes: self.bytes,
+            rows: self.rows,
+            deleted: None,
+            stats: Arc::clone(&self.stats),
+            sorted: self.sorted,
+        }
     }
 }

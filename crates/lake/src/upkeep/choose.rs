@@ -113,7 +113,7 @@ mod tests {
 
     fn file(bytes: u64, rows: u64, deleted: u32) -> ViewFile {
         let deleted = (deleted > 0).then(|| Arc::new((0..deleted).collect::<RoaringBitmap>()));
-        ViewFile { path: Path::from("f"), bytes, rows, deleted, stats: Arc::default() }
+        ViewFile { path: Path::from("f"), bytes, rows, deleted, stats: Arc::default(), sorted: false }
     }
 
     fn check(files: &[ViewFile], expected: &[usize]) {

@@ -133,7 +133,14 @@ mod tests {
         let come: Vec<i64> =
             sorter.take(&rows).unwrap().iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
         assert_eq!(come, [1, 2]);
-        let file = |name: &str| ViewFile { path: Path::from(name), bytes: 1, rows: 9, deleted: None, stats: Arc::default() };
+        let file = |name: &str| ViewFile {
+            path: Path::from(name),
+            bytes: 1,
+            rows: 9,
+            deleted: None,
+            stats: Arc::default(),
+            sorted: false,
+        };
         let (gone, changed) = sorter.end(&[file("a"), file("b")]);
         let five = RoaringBitmap::from([5]);
         assert_eq!((gone, changed), (vec![(Path::from("a"), five.clone()), (Path::from("b"), five)], 3));

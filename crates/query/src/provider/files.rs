@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn file(name: &str, bytes: u64, rows: u64) -> ViewFile {
-        ViewFile { path: name.into(), bytes, rows, deleted: None, stats: Arc::default() }
+        ViewFile { path: name.into(), bytes, rows, deleted: None, stats: Arc::default(), sorted: false }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod keys;
 mod origin;
 mod prefilter;
 mod scans;
+mod sorted;
 mod stats;
 mod table;
 

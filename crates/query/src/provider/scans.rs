@@ -1,7 +1,8 @@
 use super::{origin::is_of_keys, prefilter::PrefilterExec};
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::{
     common::{
+        Statistics,
         config::ConfigOptions,
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
@@ -11,8 +12,9 @@ use datafusion::{
     },
     error::Result,
     physical_expr::{
-        conjunction,
+        AnalysisContext, analyze, conjunction,
         expressions::{Column, DynamicFilterPhysicalExpr},
+        intervals::utils::check_support,
         split_conjunction,
         utils::{collect_columns, reassign_expr_columns},
     },
@@ -31,6 +33,8 @@ use std::sync::Arc;
 /// the Parquet reader. There the filter's columns are decoded first and the others only for rows that pass; but skipping single rows costs, too,
 /// and a filter that lets many rows through makes a narrow scan half as fast.
 const LATE_RATIO: usize = 8;
+/// Of the rows, the share that may pass for it to be worth it, where statistics tell.
+const LATE_PASSING_MOST: f64 = 0.5;
 
 /// The last rule over a plan: decides for each scan how the filters that reached it are applied to single rows.
 ///
@@ -46,7 +50,13 @@ impl PhysicalOptimizerRule for ScanFilters {
         if plan.exists(|node| Ok(node.is::<RecursiveQueryExec>()))? {
             return Ok(plan);
         }
-        let late = plan.transform_up(|node| {
+        let plan = plan.transform_up(|node| {
+            Ok(match in_order(&node) {
+                Some(scan) => Transformed::yes(scan),
+                None => Transformed::no(node),
+            })
+        });
+        let late = plan.data()?.transform_up(|node| {
             Ok(match late(&node)? {
                 Some(scan) => Transformed::yes(scan),
                 None => Transformed::no(node),
@@ -62,6 +72,18 @@ impl PhysicalOptimizerRule for ScanFilters {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// The scan with each partition reading its own files in their order, where it says that its rows are in order. DataFusion 55.2 forgets that when it pushes a
+/// limit into a scan whose sort it has left out, and lets partitions take files from one another: other rows than the first come first.
+fn in_order(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+    let exec = plan.downcast_ref::<DataSourceExec>()?;
+    let (config, _) = exec.downcast_to_file_source::<ParquetSource>()?;
+    if config.output_ordering.is_empty() || config.preserve_order {
+        return None;
+    }
+    let config = FileScanConfigBuilder::from(config.clone()).with_preserve_order(true).build();
+    Some(Arc::new(exec.clone().with_data_source(Arc::new(config))))
 }
 
 /// What a column costs to decode, in columns of whole numbers.
@@ -91,12 +113,27 @@ fn late(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>>
     let returned = config.projected_schema()?;
     let only_returned = returned.fields().iter().map(|f| f.name().as_str()).filter(|n| !filtered.iter().any(|c| c.name() == *n));
     let (rest, first) = (costs(&returned, only_returned), costs(schema, filtered.iter().map(Column::name)));
-    if first == 0 || rest < first * LATE_RATIO {
+    if first == 0 || rest < first * LATE_RATIO || passing(&predicate, schema, &config.statistics()) > LATE_PASSING_MOST {
         return Ok(None);
     }
-    let source = Arc::new(source.clone().with_pushdown_filters(true));
+    // Conditions on narrow columns go first: the limit that a sort of few rows has found by then leaves little of wide texts to be read.
+    let source = Arc::new(source.clone().with_pushdown_filters(true).with_reorder_filters(true));
     let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
     Ok(Some(Arc::new(exec.clone().with_data_source(Arc::new(config)))))
+}
+
+/// The share of rows that pass, as far as bounds of columns tell; conditions that they say nothing of are taken to let none through.
+fn passing(predicate: &Arc<dyn PhysicalExpr>, schema: &SchemaRef, statistics: &Statistics) -> f64 {
+    let told: Vec<_> = split_conjunction(predicate).into_iter().filter(|e| check_support(e, schema)).cloned().collect();
+    if told.is_empty()
+        || told.len() < split_conjunction(predicate).len()
+        || statistics.column_statistics.len() != schema.fields().len()
+    {
+        return 0.0;
+    }
+    let context = AnalysisContext::try_from_statistics(schema, &statistics.column_statistics);
+    let analyzed = context.and_then(|context| analyze(&conjunction(told), context, schema));
+    analyzed.ok().and_then(|found| found.selectivity).unwrap_or(0.0)
 }
 
 /// Puts a [`PrefilterExec`] above each scan of `plan` whose rows have a way to go to the join that filters them. `straight` says that the

@@ -6,6 +6,7 @@ use super::{
     hot::HotExec,
     keys::pinned,
     origin::Origin,
+    sorted::ordering,
     stats::{FileStatistics, live_rows, scan_statistics},
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -181,10 +182,10 @@ impl LakeTableProvider {
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_expr_adapter(Some(Arc::new(FieldIdAdapterFactory)))
-            .with_limit(limit)
-            .build();
-        // No order is declared: a table's sort order is an aim of its writer, and a view does not say of each file whether it was reached.
-        Ok(DataSourceExec::from_data_source(config))
+            .with_limit(limit);
+        // Places are asked for to change rows, in whatever order.
+        let ordering = if self.is_located() { None } else { ordering(&self.view, files, &self.columns) };
+        Ok(DataSourceExec::from_data_source(config.with_output_ordering(ordering.into_iter().collect()).build()))
     }
 }
 

@@ -1,0 +1,139 @@
+//! Tables that are sorted: queries that want their order get it without sorting, and no other order is taken for it.
+
+use crate::support::rows;
+use ::lake::{Lake, LakeSettings, PartitionField, ReplaceOptions};
+use arrow::{
+    array::{Float64Array, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema},
+};
+use model::LakeTable;
+use query::{Engine, QuerySettings};
+use runtime::SystemClock;
+use std::{collections::BTreeMap, sync::Arc};
+
+const ROWS: i64 = 3000;
+
+struct World {
+    lake: Lake,
+    engine: Engine,
+    _dir: tempfile::TempDir,
+}
+
+async fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = SystemClock::shared();
+    let url = format!("sqlite:{}", dir.path().join("catalog.db").display());
+    let catalog = catalog::Catalog::open(&url, clock.clone()).await.unwrap();
+    let settings = LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: BTreeMap::new() };
+    let lake = Lake::open(settings, catalog, clock.clone()).await.unwrap();
+    let settings = QuerySettings { threads: 2, ..QuerySettings::default() };
+    let engine = Engine::new(Arc::new(lake.clone()), lake.store(), settings, clock).unwrap();
+    World { lake, engine, _dir: dir }
+}
+
+/// Rows in an order without order: `a` from 0 to 299 ten times or NULL, `b` once each, `f` with NULL and NaN among numbers.
+fn batch(nulls: bool) -> RecordBatch {
+    let all: Vec<i64> = (0..ROWS).map(|i| (i * 1381) % ROWS).collect();
+    let fields = [("a", DataType::Int64), ("b", DataType::Utf8), ("f", DataType::Float64)];
+    let schema = Schema::new(fields.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec());
+    let float = |k: &i64| match k % 7 {
+        0 => Some(f64::NAN),
+        1 if nulls => None,
+        other => Some(*k as f64 / 4.0 - other as f64),
+    };
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![
+            Arc::new(all.iter().map(|k| (!nulls || k % 13 != 0).then_some(k / 10)).collect::<Int64Array>()),
+            Arc::new(all.iter().map(|k| Some(format!("{k:05}"))).collect::<StringArray>()),
+            Arc::new(all.iter().map(float).collect::<Float64Array>()),
+        ],
+    )
+    .unwrap()
+}
+
+impl World {
+    /// Makes `gold.<name>` in this order and in files by partition.
+    async fn make(&self, name: &str, order: &[&str], by: &[&str], nulls: bool) {
+        let batch = batch(nulls);
+        let column = |text: &&str| match text.split_once(' ') {
+            Some((name, _)) => (name.to_owned(), true),
+            None => ((*text).to_owned(), false),
+        };
+        let options = ReplaceOptions {
+            schema: batch.schema(),
+            key: Vec::new(),
+            sort_order: order.iter().map(column).collect(),
+            summary: BTreeMap::new(),
+            writer: None,
+        };
+        let by: Vec<PartitionField> = by.iter().map(|field| field.parse().unwrap()).collect();
+        let table = LakeTable::new(model::Layer::Gold, name);
+        self.lake.replace_partitioned(table, Box::pin(futures::stream::iter([Ok(batch)])), options, &by).await.unwrap();
+    }
+
+    async fn ask(&self, sql: &str) -> Vec<String> {
+        rows(&self.engine, sql).await.unwrap()
+    }
+
+    /// Whether the plan of a statement sorts.
+    async fn sorts(&self, sql: &str) -> bool {
+        self.ask(&format!("EXPLAIN {sql}")).await.iter().any(|line| line.contains("Sort by"))
+    }
+
+    /// The rows of `sql`, each once and in an order that a sort of the same rows without a table would give.
+    async fn check(&self, sql: &str, table: &str) {
+        let found = self.ask(sql).await;
+        // What a statement calculates first is in no order that a table has.
+        let shuffled = format!("(SELECT a + 0 AS a, b || '' AS b, f + 0.0::double AS f FROM {table})");
+        let expected = self.ask(&sql.replace(table, &format!("{shuffled} AS t"))).await;
+        assert_eq!(found.len(), expected.len(), "{sql}");
+        assert_eq!(found, expected, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sorted_table_is_not_sorted_again_and_no_order_is_mistaken() {
+    let world = world().await;
+    for (name, order, by, nulls) in [
+        ("one", &["a", "b desc"][..], &[][..], true),
+        ("down", &["a desc", "b"], &[], true),
+        ("apart", &["a", "b"], &["truncate(40, a)"], false),
+        ("apart_with_nulls", &["a", "b"], &["truncate(40, a)"], true),
+        ("mixed", &["a", "b"], &["bucket(4, b)"], true),
+        ("floats", &["f", "b"], &[], true),
+        ("floats_apart", &["f", "b"], &["truncate(60, a)"], false),
+    ] {
+        let table = format!("gold.{name}");
+        world.make(name, order, by, nulls).await;
+        for wanted in
+            ["a, b", "a, b DESC", "a DESC, b", "a NULLS FIRST, b", "a DESC NULLS LAST, b", "f, b", "f DESC, b", "b", "b DESC"]
+        {
+            world.check(&format!("SELECT a, b, f FROM {table} ORDER BY {wanted}"), &table).await;
+            world.check(&format!("SELECT b FROM {table} WHERE a > 41 ORDER BY {wanted} LIMIT 500"), &table).await;
+            world.check(&format!("SELECT b, row_number() OVER (ORDER BY {wanted}) FROM {table} ORDER BY b"), &table).await;
+        }
+        world.check(&format!("SELECT a, count(*), min(b), max(b) FROM {table} GROUP BY a ORDER BY a"), &table).await;
+        world.check(&format!("SELECT DISTINCT ON (a) a, b FROM {table} ORDER BY a, b"), &table).await;
+    }
+    for (table, order, sorts) in [
+        ("one", "a, b DESC", false),
+        ("one", "a", false),
+        ("one", "a, b", true),
+        ("one", "a NULLS FIRST, b DESC", true),
+        ("down", "a DESC, b", false),
+        ("down", "a, b", true),
+        ("apart", "a, b", false),
+        ("apart", "b", true),
+        ("apart_with_nulls", "a, b", true),
+        ("floats", "f, b", false),
+        ("floats_apart", "f, b", true),
+    ] {
+        assert_eq!(world.sorts(&format!("SELECT a, b FROM gold.{table} ORDER BY {order}")).await, sorts, "{table} by {order}");
+    }
+    // A table that is made anew in another order has the files of that order.
+    world.make("one", &["b"], &[], true).await;
+    assert!(world.sorts("SELECT a FROM gold.one ORDER BY a, b DESC").await);
+    assert!(!world.sorts("SELECT a FROM gold.one ORDER BY b").await);
+    world.check("SELECT a, b, f FROM gold.one ORDER BY a, b DESC", "gold.one").await;
+}
