@@ -1,32 +1,28 @@
 //! How tables are laid out, as queries feel it: bloom filters, partitions, and what is noted of queries.
 
-use crate::support::rows;
-use ::lake::{FileSettings, Lake, LakeSettings, ReplaceOptions, Thresholds};
+use crate::disk::OnDisk;
+use ::lake::{FileSettings, ReplaceOptions, Thresholds};
 use arrow::{
     array::{ArrayRef, BinaryArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray},
     datatypes::{Field, Schema, SchemaRef},
 };
 use model::LakeTable;
-use query::{Engine, FilterKind, QuerySettings};
-use runtime::{CancellationToken, SystemClock};
-use std::{collections::BTreeMap, sync::Arc};
+use query::FilterKind;
+use runtime::CancellationToken;
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-struct World {
-    lake: Lake,
-    engine: Engine,
-    _dir: tempfile::TempDir,
+struct World(OnDisk);
+
+impl Deref for World {
+    type Target = OnDisk;
+
+    fn deref(&self) -> &OnDisk {
+        &self.0
+    }
 }
 
 async fn world() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = SystemClock::shared();
-    let url = format!("sqlite:{}", dir.path().join("catalog.db").display());
-    let catalog = catalog::Catalog::open(&url, clock.clone()).await.unwrap();
-    let settings = LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: BTreeMap::new() };
-    let lake = Lake::open(settings, catalog, clock.clone()).await.unwrap();
-    let settings = QuerySettings { threads: 2, ..QuerySettings::default() };
-    let engine = Engine::new(Arc::new(lake.clone()), lake.store(), settings, clock).unwrap();
-    World { lake, engine, _dir: dir }
+    World(OnDisk::new().await)
 }
 
 const ROWS: i64 = 8000;
@@ -58,10 +54,6 @@ impl World {
     async fn replace(&self, table: &LakeTable, batch: RecordBatch) {
         let options = options(batch.schema());
         self.lake.replace(table.clone(), Box::pin(futures::stream::iter([Ok(batch)])), options).await.unwrap();
-    }
-
-    async fn ask(&self, sql: &str) -> Vec<String> {
-        rows(&self.engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
     /// How many row groups a query reads, of how many.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends with its first surprise")]
 
+mod disk;
 mod dml;
 mod encode;
 mod engine;

@@ -1,7 +1,8 @@
 //! Partitions, as queries feel them: no row is ever left out by them, files without their columns are read rightly, and SQL makes and changes them.
 
+use crate::disk::OnDisk;
 use crate::support::{Dice, Lake as ByHand, field, rows as text_rows, schema};
-use ::lake::{ColumnStats, Lake, LakeSettings, ReplaceOptions, Thresholds};
+use ::lake::{ColumnStats, ReplaceOptions, Thresholds};
 use arrow::{
     array::{
         Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch,
@@ -10,33 +11,25 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use model::LakeTable;
-use query::{Engine, QueryRequest, QuerySettings};
-use runtime::{CancellationToken, SystemClock};
-use std::{collections::BTreeMap, sync::Arc};
+use query::QueryRequest;
+use runtime::CancellationToken;
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-struct World {
-    lake: Lake,
-    engine: Engine,
-    _dir: tempfile::TempDir,
+struct World(OnDisk);
+
+impl Deref for World {
+    type Target = OnDisk;
+
+    fn deref(&self) -> &OnDisk {
+        &self.0
+    }
 }
 
 async fn world() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = SystemClock::shared();
-    let url = format!("sqlite:{}", dir.path().join("catalog.db").display());
-    let catalog = catalog::Catalog::open(&url, clock.clone()).await.unwrap();
-    let settings = LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: BTreeMap::new() };
-    let lake = Lake::open(settings, catalog, clock.clone()).await.unwrap();
-    let settings = QuerySettings { threads: 2, ..QuerySettings::default() };
-    let engine = Engine::new(Arc::new(lake.clone()), lake.store(), settings, clock).unwrap();
-    World { lake, engine, _dir: dir }
+    World(OnDisk::new().await)
 }
 
 impl World {
-    async fn ask(&self, sql: &str) -> Vec<String> {
-        text_rows(&self.engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
-    }
-
     async fn run(&self, sql: &str) -> Result<(), query::Error> {
         let done = self.engine.change(&QueryRequest::new(sql.to_owned(), "test")).await?;
         assert!(done.is_some(), "{sql} is no change");

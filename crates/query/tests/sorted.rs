@@ -1,34 +1,28 @@
 //! Tables that are sorted: queries that want their order get it without sorting, and no other order is taken for it.
 
-use crate::support::rows;
-use ::lake::{Lake, LakeSettings, PartitionField, ReplaceOptions};
+use crate::disk::OnDisk;
+use ::lake::{PartitionField, ReplaceOptions};
 use arrow::{
     array::{Float64Array, Int64Array, RecordBatch, StringArray},
     datatypes::{DataType, Field, Schema},
 };
 use model::LakeTable;
-use query::{Engine, QuerySettings};
-use runtime::SystemClock;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 const ROWS: i64 = 3000;
 
-struct World {
-    lake: Lake,
-    engine: Engine,
-    _dir: tempfile::TempDir,
+struct World(OnDisk);
+
+impl Deref for World {
+    type Target = OnDisk;
+
+    fn deref(&self) -> &OnDisk {
+        &self.0
+    }
 }
 
 async fn world() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = SystemClock::shared();
-    let url = format!("sqlite:{}", dir.path().join("catalog.db").display());
-    let catalog = catalog::Catalog::open(&url, clock.clone()).await.unwrap();
-    let settings = LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: BTreeMap::new() };
-    let lake = Lake::open(settings, catalog, clock.clone()).await.unwrap();
-    let settings = QuerySettings { threads: 2, ..QuerySettings::default() };
-    let engine = Engine::new(Arc::new(lake.clone()), lake.store(), settings, clock).unwrap();
-    World { lake, engine, _dir: dir }
+    World(OnDisk::new().await)
 }
 
 /// Rows in an order without order: `a` from 0 to 299 ten times or NULL, `b` once each, `f` with NULL and NaN among numbers.
@@ -70,10 +64,6 @@ impl World {
         let by: Vec<PartitionField> = by.iter().map(|field| field.parse().unwrap()).collect();
         let table = LakeTable::new(model::Layer::Gold, name);
         self.lake.replace_partitioned(table, Box::pin(futures::stream::iter([Ok(batch)])), options, &by).await.unwrap();
-    }
-
-    async fn ask(&self, sql: &str) -> Vec<String> {
-        rows(&self.engine, sql).await.unwrap()
     }
 
     /// Whether the plan of a statement sorts.

@@ -1,34 +1,29 @@
 //! Tables as they were, their metadata, and what changed in between: on a lake on disk, with real commits.
 
+use crate::disk::OnDisk;
 use crate::support::rows;
-use ::lake::{DataFileWriter, Lake, LakeSettings, ReplaceOptions, TableChange, TableSpec, WriterOptions, new_data_path};
+use ::lake::{DataFileWriter, ReplaceOptions, TableChange, TableSpec, WriterOptions, new_data_path};
 use arrow::{
     array::{ArrayRef, Int64Array, RecordBatch, StringArray},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use model::{Cursor, LakeTable, Position};
-use query::{Engine, Kind, QuerySettings};
+use query::Kind;
 use roaring::RoaringBitmap;
-use runtime::SystemClock;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-struct World {
-    lake: Lake,
-    engine: Engine,
-    _dir: tempfile::TempDir,
+struct World(OnDisk);
+
+impl Deref for World {
+    type Target = OnDisk;
+
+    fn deref(&self) -> &OnDisk {
+        &self.0
+    }
 }
 
 async fn world() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = SystemClock::shared();
-    let url = format!("sqlite:{}", dir.path().join("catalog.db").display());
-    let catalog = catalog::Catalog::open(&url, clock.clone()).await.unwrap();
-    let settings = LakeSettings { warehouse: dir.path().join("lake").to_str().unwrap().to_owned(), options: BTreeMap::new() };
-    let lake = Lake::open(settings, catalog, clock.clone()).await.unwrap();
-    let engine =
-        Engine::new(Arc::new(lake.clone()), lake.store(), QuerySettings { threads: 2, ..QuerySettings::default() }, clock)
-            .unwrap();
-    World { lake, engine, _dir: dir }
+    World(OnDisk::new().await)
 }
 
 fn plain(columns: &[(&str, DataType)]) -> SchemaRef {
@@ -66,10 +61,6 @@ impl World {
             DataFileWriter::create(self.lake.warehouse(), new_data_path(table), &schema, WriterOptions::default()).unwrap();
         writer.write(batch).unwrap();
         Arc::new(writer.finish().unwrap())
-    }
-
-    async fn ask(&self, sql: &str) -> Vec<String> {
-        rows(&self.engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
     async fn refused(&self, sql: &str) -> query::Error {
