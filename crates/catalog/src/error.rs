@@ -193,6 +193,11 @@ fn classify(error: &sqlx::Error) -> (Kind, Option<&'static str>) {
     }
 }
 
+/// Whether SQLite refused because another connection has the file right now.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    classify(error).0 == Kind::Locked
+}
+
 /// SQLite's extended result codes; the low byte is the primary code.
 fn classify_sqlite(code: u32) -> (Kind, Option<&'static str>) {
     match code & 0xff {

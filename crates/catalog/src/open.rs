@@ -2,7 +2,7 @@
 
 use crate::{
     database::{Database, Pools},
-    error::{Error, Kind, from_driver},
+    error::{Error, Kind, from_driver, is_busy},
 };
 use sqlx::{
     Connection, Executor, PgConnection, SqlSafeStr,
@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long a writer waits for another process's write lock, and anyone for a connection.
@@ -83,22 +83,45 @@ async fn open_sqlite(file: Option<PathBuf>) -> Result<Database, Error> {
     let pool =
         |n| SqlitePoolOptions::new().max_connections(n).acquire_timeout(CONNECT_PATIENCE).idle_timeout(None).max_lifetime(None);
     let doing = "opening it";
-    let writer = pool(1).min_connections(1).connect_with(options.clone()).await.map_err(|e| from_driver(&place, doing, e))?;
-    let mut migrated = migrator().run(&writer).await;
-    for _ in MIGRATIONS {
-        if matches!(migrated, Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))) {
+    let patient = Patient::new();
+    let writer = loop {
+        match pool(1).min_connections(1).connect_with(options.clone()).await {
+            // Who changes a new file to WAL while another opens it is told that it is locked, at once: SQLite asks no busy handler there.
+            Err(e) if is_busy(&e) && patient.once_more().await => {}
+            made => break made.map_err(|e| from_driver(&place, doing, e))?,
+        }
+    };
+    let mut again = MIGRATIONS.len();
+    loop {
+        match migrator().run(&writer).await {
+            Err(MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _)) if is_busy(&e) && patient.once_more().await => {}
             // SQLite has no lock for migrations: another process may have made the same tables just now. Then this finds them made. The next
             // migration may meet the same.
-            migrated = migrator().run(&writer).await;
+            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if again > 0 => again -= 1,
+            migrated => break migrated.map_err(|e| from_migration(&place, e))?,
         }
     }
-    migrated.map_err(|e| from_migration(&place, e))?;
     let readers = match &file {
         Some(_) => pool(READERS_MAX).connect_with(options).await.map_err(|e| from_driver(&place, doing, e))?,
         // A database in memory belongs to its connection, so all share one.
         None => writer.clone(),
     };
     Ok(Database { pools: Pools::Sqlite { writer, readers }, place })
+}
+
+/// Tries again what SQLite refuses without waiting, until [`PATIENCE`] is at its end.
+struct Patient(Instant);
+
+impl Patient {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    async fn once_more(&self) -> bool {
+        // Nothing tells when the other is done, so it is asked for; a try costs less than this.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.0.elapsed() < PATIENCE
+    }
 }
 
 async fn open_postgres(url: &str) -> Result<Database, Error> {

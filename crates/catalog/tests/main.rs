@@ -36,6 +36,15 @@ macro_rules! on_both {
     };
 }
 
+/// The first to open a new file changes it to WAL, and SQLite tells the others that it is locked, without waiting: many files, so that it happens.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_open_a_new_file_at_once() {
+    for _ in 0..25 {
+        let place = SqlitePlace::new();
+        records::many_may_open_at_once(&place.url()).await;
+    }
+}
+
 on_both! {
     commits::a_commit_moves_all_pointers_and_the_cursor_or_nothing,
     commits::a_pointer_is_made_moved_and_dropped_only_from_where_it_was_expected,
