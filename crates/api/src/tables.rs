@@ -119,7 +119,7 @@ pub struct TableSnapshot {
 pub struct TableFile {
     /// Full path.
     pub path: String,
-    /// `data` or `position deletes`.
+    /// `data`, `position deletes`, or `deletion vector`, of which a file holds several.
     pub content: String,
     /// Rows in it.
     pub rows: u64,

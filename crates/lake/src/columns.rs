@@ -32,6 +32,8 @@ pub enum ColumnChange {
     Describe(String, Option<String>),
     /// New rows go to files by these; by nothing where there are none. Files that are there stay as they are.
     Partition(Vec<PartitionField>),
+    /// The table gets this Iceberg format version, 2 or 3; there is no way back.
+    Version(u8),
 }
 
 impl ObjectTransaction {
@@ -49,6 +51,7 @@ impl ObjectTransaction {
             layout: state.property(LAYOUT).and_then(|json| serde_json::from_str(json).ok()),
             last_id: state.last_field_id(),
             partition_by: None,
+            version: state.format_version(),
         };
         for change in changes {
             shape.apply(change).map_err(|e| e.with_table(table))?;
@@ -61,6 +64,7 @@ impl ObjectTransaction {
             }
         }
         change.partition_by = shape.partition_by;
+        change.upgrade = shape.version > state.format_version();
         let schema = normal(&Schema::new(shape.fields)).map_err(|e| e.with_table(table))?;
         change.spec = Some(TableSpec { schema, key: shape.key, sort_order: shape.sort_order });
         self.reshape(lake, table, &state, change).await
@@ -90,6 +94,7 @@ struct Shape<'a> {
     layout: Option<Clustering>,
     last_id: i32,
     partition_by: Option<Vec<PartitionField>>,
+    version: u8,
 }
 
 fn invalid(message: String) -> Error {
@@ -113,6 +118,14 @@ impl Shape<'_> {
             }
             ColumnChange::Partition(by) => {
                 self.partition_by = Some(by.clone());
+                Ok(())
+            }
+            ColumnChange::Version(to) => {
+                if *to < self.version {
+                    let message = format!("{} has Iceberg format version {}, and there is no way back", self.state.table(), self.version);
+                    return Err(invalid(message).with_hint("Copy the table: CREATE TABLE … WITH (format_version = 2) AS SELECT."));
+                }
+                self.version = *to;
                 Ok(())
             }
             ColumnChange::Describe(name, comment) => {

@@ -191,7 +191,7 @@ impl ObjectTransaction {
     }
 
     /// Makes a table of `rows`, in files by partition where `partition_by` says so: they are written and synced when this returns, and seen once the transaction is committed. A table of that name
-    /// is replaced.
+    /// is replaced. `format_version` is Iceberg's, 2 or 3.
     ///
     /// # Errors
     /// The error of `rows`, as [`Kind::Schema`]; else where a column's type can't be held or the rows can't be written.
@@ -202,6 +202,7 @@ impl ObjectTransaction {
         rows: SendableBatches,
         options: ReplaceOptions,
         partition_by: &[PartitionField],
+        format_version: u8,
     ) -> Result<u64, Error> {
         let spec = lake.new_spec(&table, &options)?;
         let written = lake.write_rows(&table, rows, &spec, partition_by).await.map_err(|e| e.with_table(&table))?;
@@ -209,6 +210,7 @@ impl ObjectTransaction {
         let mut change = TableChange::new(table.clone());
         change.spec = Some(spec);
         change.partition_by = (!partition_by.is_empty()).then(|| partition_by.to_vec());
+        change.upgrade = format_version > 2;
         change.append.clone_from(&written);
         change.summary = options.summary;
         change.writer = options.writer;

@@ -12,4 +12,5 @@ mod partitions;
 mod replaced;
 mod shapes;
 mod upkeep;
+mod version3;
 mod world;

@@ -26,7 +26,7 @@ fn view_of(name: &str) -> SqlView {
 async fn made(lake: &Lake) {
     let mut transaction = ObjectTransaction::default();
     transaction.add_schema(lake, "analytics".parse().unwrap());
-    transaction.put_table(lake, named("t"), stream(&[1, 2, 3]), options(), &[]).await.unwrap();
+    transaction.put_table(lake, named("t"), stream(&[1, 2, 3]), options(), &[], 2).await.unwrap();
     transaction.set_view(lake, view_of("v"));
     let before = lake.view();
     assert!(!before.tables.contains_key(&named("t")) && before.views.is_empty() && before.schemas.is_empty());
@@ -54,7 +54,7 @@ async fn a_table_is_swapped_for_another_by_renaming_both_and_rows_are_added() {
     let lake = &world.lake;
     made(lake).await;
     let mut transaction = ObjectTransaction::default();
-    transaction.put_table(lake, named("t__new"), stream(&[7, 8]), options(), &[]).await.unwrap();
+    transaction.put_table(lake, named("t__new"), stream(&[7, 8]), options(), &[], 2).await.unwrap();
     transaction.append(lake, &named("t__new"), stream(&[9])).await.unwrap();
     transaction.rename_table(lake, &named("t"), &named("t__old")).unwrap();
     transaction.rename_table(lake, &named("t__new"), &named("t")).unwrap();
@@ -78,7 +78,7 @@ async fn of_two_transactions_on_one_name_the_second_fails_and_changes_nothing() 
     made(lake).await;
     let (mut first, mut second) = (ObjectTransaction::default(), ObjectTransaction::default());
     first.append(lake, &named("t"), stream(&[4])).await.unwrap();
-    second.put_table(lake, named("t"), stream(&[5, 6]), options(), &[]).await.unwrap();
+    second.put_table(lake, named("t"), stream(&[5, 6]), options(), &[], 2).await.unwrap();
     second.set_view(lake, view_of("other"));
     first.commit(lake).await.unwrap();
     assert_eq!(second.commit(lake).await.unwrap_err().kind, Kind::Conflict);
@@ -174,7 +174,7 @@ async fn schemas_and_views_of_sql_are_namespaces_and_views_of_the_rest_catalog_a
     taken["name"] = json!("t");
     assert_eq!(outside.create_view(layer(), CreateView::parse(taken).unwrap()).await.unwrap_err().kind, Kind::Exists);
     let mut clash = ObjectTransaction::default();
-    clash.put_table(lake, named("w"), stream(&[1]), options(), &[]).await.unwrap();
+    clash.put_table(lake, named("w"), stream(&[1]), options(), &[], 2).await.unwrap();
     assert_eq!(clash.commit(lake).await.unwrap_err().kind, Kind::Conflict);
 
     outside.drop_view(&named("v")).await.unwrap();
@@ -204,7 +204,7 @@ async fn files_of_dropped_tables_go_once_no_query_reads_them() {
     assert_eq!(files(), 1, "a query still reads it");
     drop(read);
     let mut next = ObjectTransaction::default();
-    next.put_table(lake, named("u"), stream(&[1]), options(), &[]).await.unwrap();
+    next.put_table(lake, named("u"), stream(&[1]), options(), &[], 2).await.unwrap();
     next.commit(lake).await.unwrap();
     let mut next = ObjectTransaction::default();
     next.remove_table(lake, &named("u"));

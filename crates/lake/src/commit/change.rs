@@ -26,6 +26,9 @@ pub struct TableChange {
     pub spec: Option<TableSpec>,
     /// How the table is partitioned from this commit on; `None` leaves it as it is. Former files keep the partitions they have.
     pub partition_by: Option<Vec<PartitionField>>,
+    /// Whether the table gets Iceberg format version 3, where it has version 2: row lineage, and deletion vectors instead of position delete files. There is
+    /// no way back.
+    pub upgrade: bool,
     /// Files that join the table. The same file may join several tables in one commit.
     pub append: Vec<Arc<WrittenFile>>,
     /// Positions that are deleted now, by data file. Positions that are deleted already may be named again, and files that are not in the
@@ -57,6 +60,7 @@ impl TableChange {
             table,
             spec: None,
             partition_by: None,
+            upgrade: false,
             append: Vec::new(),
             deletes: Vec::new(),
             drop_all_rows: false,

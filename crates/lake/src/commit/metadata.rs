@@ -62,6 +62,9 @@ pub(crate) fn reshape(
         Some((metadata, file)) => metadata.clone().into_builder(Some(file.to_owned())),
         None => create(change, location)?,
     };
+    if change.upgrade {
+        builder = builder.upgrade_format_version(FormatVersion::V3).map_err(|e| bad(&change.table, e))?;
+    }
     if let (Some(spec), Some(_)) = (&change.spec, former) {
         builder = wear(builder, spec, &change.table)?;
     }
@@ -170,6 +173,8 @@ pub(crate) struct NewSnapshot {
     pub operation: Operation,
     pub summary: HashMap<String, String>,
     pub schema_id: i32,
+    /// How many row ids it gives out, from format version 3 on.
+    pub new_rows: u64,
 }
 
 /// Ends the metadata of the time `at_ms`: adds the snapshot if there is one, and lets go of `expire` and of what is too much.
@@ -194,6 +199,7 @@ pub(crate) fn finish(
         }
     }
     if let Some(new) = new {
+        let lineage = new.stamp.has_lineage().then_some((new.stamp.next_row_id, new.new_rows));
         let snapshot = Snapshot::builder()
             .with_snapshot_id(new.stamp.snapshot_id)
             .with_parent_snapshot_id(new.stamp.parent)
@@ -201,8 +207,11 @@ pub(crate) fn finish(
             .with_timestamp_ms(new.at_ms)
             .with_manifest_list(new.list_location)
             .with_summary(Summary { operation: new.operation, additional_properties: new.summary })
-            .with_schema_id(new.schema_id)
-            .build();
+            .with_schema_id(new.schema_id);
+        let snapshot = match lineage {
+            Some((first, rows)) => snapshot.with_row_range(first, rows).build(),
+            None => snapshot.build(),
+        };
         builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH).map_err(failed)?;
     }
     if !gone.is_empty() {

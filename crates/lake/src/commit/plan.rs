@@ -64,8 +64,8 @@ impl Live {
     }
 }
 
-/// Plans `change` on a table with these files and delete files.
-pub(crate) fn plan(files: &[FileRecord], deletes: &[DeleteRecord], change: &TableChange) -> Result<Plan, Error> {
+/// Plans `change` on a table with these files and delete files; `vectors` says whether deletes become vectors, as they do from format version 3 on.
+pub(crate) fn plan(files: &[FileRecord], deletes: &[DeleteRecord], change: &TableChange, vectors: bool) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     let mut live = gather(files, change, &mut plan);
     hide(&mut live, &change.deletes, change)?;
@@ -78,7 +78,7 @@ pub(crate) fn plan(files: &[FileRecord], deletes: &[DeleteRecord], change: &Tabl
         live.into_iter().partition(|l| l.record.view.deleted.as_ref().is_some_and(|d| d.len() == l.record.view.rows));
     plan.removed.extend(gone.into_iter().filter(|l| l.written.is_none()).map(|l| l.record));
     plan.overwrites = !plan.removed.is_empty() || live.iter().any(|l| l.written.is_none() && !l.fresh.is_empty());
-    let live = place_deletes(live, deletes, &mut plan);
+    let live = if vectors { place_vectors(live, deletes, &mut plan) } else { place_deletes(live, deletes, &mut plan) };
     for l in live {
         match l.written {
             Some(written) => plan.appended.push((written, l.record)),
@@ -94,7 +94,7 @@ fn gather(files: &[FileRecord], change: &TableChange, plan: &mut Plan) -> Vec<Li
     plan.removed = leave.into_iter().cloned().collect();
     let stay = stay.into_iter().map(|f| Live { record: f.clone(), written: None, fresh: RoaringBitmap::new() });
     let new = change.append.iter().filter(|w| w.rows > 0).map(|w| Live {
-        record: FileRecord { view: w.view(), sequence: 0, manifest: Arc::from(""), in_wide: None, spelling: None, home: None },
+        record: FileRecord { view: w.view(), sequence: 0, manifest: Arc::from(""), in_wide: None, spelling: None, home: None, first_row_id: None },
         written: Some(Arc::clone(w)),
         fresh: RoaringBitmap::new(),
     });
@@ -181,6 +181,28 @@ fn place_deletes(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan)
                 Some(Arc::new(l.record.in_wide.as_ref().map_or_else(|| l.fresh.clone(), |w| w.as_ref() | &l.fresh)));
         }
     }
+    live
+}
+
+/// Gives every data file that loses rows one vector with all of its deleted rows: a file has one at most, and beside it no other delete file counts.
+fn place_vectors(mut live: Vec<Live>, deletes: &[DeleteRecord], plan: &mut Plan) -> Vec<Live> {
+    let mut vectors = Positions::new();
+    for l in live.iter_mut().filter(|l| !l.fresh.is_empty()) {
+        l.record.in_wide = None;
+        vectors.insert(l.record.view.path.clone(), l.record.view.deleted.clone().unwrap_or_default());
+    }
+    let any_wide = live.iter().any(|l| l.record.in_wide.is_some());
+    let present: HashSet<&Path> = live.iter().map(|l| &l.record.view.path).collect();
+    for record in deletes {
+        let stays = match &record.scope {
+            None => any_wide,
+            Some(scope) => present.contains(scope) && !vectors.contains_key(scope),
+        };
+        let list = if stays { &mut plan.kept_deletes } else { &mut plan.removed_deletes };
+        list.push(record.clone());
+    }
+    drop(present);
+    plan.new_deletes.extend((!vectors.is_empty()).then_some(vectors));
     live
 }
 

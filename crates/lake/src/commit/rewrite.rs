@@ -37,6 +37,16 @@ pub(super) struct Files {
     pub deletes: Vec<DeleteRecord>,
 }
 
+/// What the manifests of a commit come to.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub files: Files,
+    /// What has to be written.
+    pub written: Vec<(Path, Bytes)>,
+    /// The row id that is free then.
+    pub next_row_id: u64,
+}
+
 impl Files {
     /// The files that a table has.
     pub(super) fn of(parts: &Parts) -> Self {
@@ -74,6 +84,9 @@ impl Rewritten {
     }
 }
 
+/// A file, and where in it what an entry is about begins, for vectors.
+type Place = (Path, Option<i64>);
+
 /// Where an entry is listed that was listed in `manifest`.
 fn now_in(made: &[Rewritten], manifest: &Arc<str>) -> Arc<str> {
     made.iter().find(|m| m.replaced.contains(manifest)).map_or_else(|| Arc::clone(manifest), Rewritten::location)
@@ -86,12 +99,14 @@ fn listed_in(made: &[Rewritten], spec_id: i32) -> Arc<str> {
 
 impl Rewrite<'_> {
     /// Encodes the new manifests; gives the table's files after the commit, and what has to be written.
+    ///
+    /// From format version 3 on, manifests without row ids, which a table has that was upgraded, are written anew and get some.
     pub(super) async fn run(
         &self,
         former: &[ManifestFile],
         plan: Plan,
         new: Vec<EncodedDeletes>,
-    ) -> Result<(Files, Vec<(Path, Bytes)>), Error> {
+    ) -> Result<Made, Error> {
         let live: Vec<&ManifestFile> = former.iter().filter(|m| manifests::is_live(m)).collect();
         let of = |content| live.iter().copied().filter(|m| m.content == content).collect::<Vec<_>>();
         let ids: HashSet<i32> = self.metadata.current_schema().field_id_to_name_map().keys().copied().collect();
@@ -103,16 +118,27 @@ impl Rewrite<'_> {
         });
         let added = added.collect::<Result<Vec<_>, _>>()?;
         let leaving = plan.removed.iter().map(|f| Arc::clone(&f.manifest)).collect();
-        let gone = plan.removed.iter().map(|f| f.view.path.clone()).collect();
-        let data = self.of_kind(&of(ManifestContentType::Data), ManifestContentType::Data, added, leaving, gone).await?;
+        let gone = plan.removed.iter().map(|f| (f.view.path.clone(), None)).collect();
+        let mut data = self.of_kind(&of(ManifestContentType::Data), ManifestContentType::Data, added, leaving, gone).await?;
 
-        let added = new.iter().map(|e| (e.spec_id, e.file.clone())).collect();
+        let mut next_row_id = self.stamp.next_row_id;
+        let mut first_ids = HashMap::new();
+        if self.stamp.has_lineage() {
+            for new in data.iter_mut().filter_map(|part| part.new.as_mut()) {
+                next_row_id = new.number(next_row_id, &mut first_ids);
+            }
+        }
+        let first_ids = first_ids.into_iter().map(|(location, id)| Ok((self.store.path(&location)?, id)));
+        let first_ids: HashMap<Path, i64> = first_ids.collect::<Result<_, Error>>()?;
+
+        let added = new.iter().flat_map(|d| &d.entries).map(|e| (e.spec_id, e.file.clone())).collect();
         let leaving = plan.removed_deletes.iter().map(|d| Arc::clone(&d.manifest)).collect();
-        let gone = plan.removed_deletes.iter().map(|d| self.store.path(d.entry.file_path())).collect::<Result<_, _>>()?;
+        let gone = plan.removed_deletes.iter().map(|d| self.place(&d.entry)).collect::<Result<_, _>>()?;
         let hides = self.of_kind(&of(ManifestContentType::Deletes), ManifestContentType::Deletes, added, leaving, gone).await?;
 
         let appended = plan.appended.into_iter().zip(homes).collect();
-        let mut files = Files { manifests: Vec::new(), data: self.data_records(plan.kept, appended, &data), deletes: Vec::new() };
+        let records = self.data_records(plan.kept, appended, &data, &first_ids);
+        let mut files = Files { manifests: Vec::new(), data: records, deletes: Vec::new() };
         files.deletes = self.delete_records(plan.kept_deletes, &new, &hides);
         let mut written: Vec<(Path, Bytes)> = new.into_iter().map(|e| (e.path, e.bytes)).collect();
         for part in data.into_iter().chain(hides) {
@@ -122,7 +148,12 @@ impl Rewrite<'_> {
             }
             files.manifests.extend(part.kept);
         }
-        Ok((files, written))
+        Ok(Made { files, written, next_row_id })
+    }
+
+    /// Where a manifest entry leads: by place, since an outside engine may spell it in another way, and, for a vector, where in its file it is.
+    fn place(&self, entry: &ManifestEntry) -> Result<Place, Error> {
+        Ok((self.store.path(entry.file_path())?, entry.data_file.content_offset()))
     }
 
     /// Writes the new manifests of a kind, one for each partition spec at most: a manifest lists files of one spec.
@@ -132,7 +163,7 @@ impl Rewrite<'_> {
         content: ManifestContentType,
         added: Vec<(i32, DataFile)>,
         leaving: HashSet<Arc<str>>,
-        gone: HashSet<Path>,
+        gone: HashSet<Place>,
     ) -> Result<Vec<Rewritten>, Error> {
         let mut by_spec: BTreeMap<i32, (Vec<&ManifestFile>, Vec<DataFile>)> = BTreeMap::new();
         for manifest in live {
@@ -156,18 +187,20 @@ impl Rewrite<'_> {
         content: ManifestContentType,
         added: Vec<DataFile>,
         leaving: &HashSet<Arc<str>>,
-        gone: &HashSet<Path>,
+        gone: &HashSet<Place>,
     ) -> Result<Rewritten, Error> {
         let merge = live.len() >= MANIFESTS_MOST || (self.merges && live.len() > 1);
-        let is_replaced =
-            |m: &&ManifestFile| leaving.contains(m.manifest_path.as_str()) || (merge && m.manifest_length < MANIFEST_BYTES_FULL);
+        let lacks_ids = |m: &ManifestFile| {
+            self.stamp.has_lineage() && m.content == ManifestContentType::Data && m.first_row_id.is_none()
+        };
+        let is_replaced = |m: &&ManifestFile| {
+            leaving.contains(m.manifest_path.as_str()) || (merge && m.manifest_length < MANIFEST_BYTES_FULL) || lacks_ids(m)
+        };
         let (replaced, kept): (Vec<&ManifestFile>, Vec<&ManifestFile>) = live.into_iter().partition(is_replaced);
         let read = futures::future::try_join_all(replaced.iter().map(|m| manifests::read(self.store, m))).await?;
         let mut listing = Listing { added, ..Listing::default() };
         for entry in read.into_iter().flatten().filter(|e| e.status != ManifestStatus::Deleted) {
-            // By place: an outside engine may spell it in another way.
-            let list =
-                if gone.contains(&self.store.path(entry.file_path())?) { &mut listing.removed } else { &mut listing.carried };
+            let list = if gone.contains(&self.place(&entry)?) { &mut listing.removed } else { &mut listing.carried };
             list.push(entry);
         }
         let mut new = None;
@@ -191,15 +224,18 @@ impl Rewrite<'_> {
         kept: Vec<FileRecord>,
         appended: Vec<((Arc<WrittenFile>, FileRecord), Home)>,
         made: &[Rewritten],
+        first_ids: &HashMap<Path, i64>,
     ) -> Vec<FileRecord> {
         let kept = kept.into_iter().map(|mut record| {
             record.manifest = now_in(made, &record.manifest);
+            record.first_row_id = record.first_row_id.or_else(|| first_ids.get(&record.view.path).copied());
             record
         });
         let new = appended.into_iter().map(|((_, mut record), home)| {
             record.manifest = listed_in(made, home.spec_id);
             record.sequence = self.stamp.sequence;
             record.home = home.kept();
+            record.first_row_id = first_ids.get(&record.view.path).copied();
             record
         });
         kept.chain(new).collect()
@@ -210,7 +246,7 @@ impl Rewrite<'_> {
             record.manifest = now_in(made, &record.manifest);
             record
         });
-        let new = new.iter().map(|e| DeleteRecord {
+        let new = new.iter().flat_map(|d| &d.entries).map(|e| DeleteRecord {
             entry: Arc::new(ManifestEntry {
                 status: ManifestStatus::Added,
                 snapshot_id: Some(self.stamp.snapshot_id),

@@ -6,7 +6,7 @@ use super::{
     manifests::{self, Stamp},
     metadata::{self, NewMetadata, NewSnapshot},
     plan::{Plan, plan},
-    rewrite::{Files, Rewrite},
+    rewrite::{Files, Made, Rewrite},
     summary,
 };
 use crate::{
@@ -18,10 +18,11 @@ use crate::{
         FileRecord, Parts, TableSpec, TableState,
         bounds::retype,
         deletes::{self, EncodedDeletes, Positions},
+        vectors,
     },
 };
 use bytes::Bytes;
-use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use iceberg::spec::{FormatVersion, TableMetadata, TableMetadataBuilder};
 use model::LakeTable;
 use object_store::path::Path;
 use std::{
@@ -50,10 +51,12 @@ pub(super) async fn prepare(
     now_us: i64,
 ) -> Result<Option<Prepared>, Error> {
     let (files, deletes) = former.map_or((&[][..], &[][..]), |f| (&f.parts.files[..], &f.parts.deletes[..]));
-    let planned = plan(files, deletes, &change)?;
+    let vectors = change.upgrade || former.is_some_and(|f| f.has_lineage());
+    let planned = plan(files, deletes, &change, vectors)?;
     let reshapes = former.is_none_or(|f| {
         let repartitions = change.partition_by.is_some() && change.partition_by != f.partition_by();
-        change.spec.as_ref().is_some_and(|s| s != f.spec()) || repartitions || properties_change(f, &change)
+        let upgrades = change.upgrade && !f.has_lineage();
+        change.spec.as_ref().is_some_and(|s| s != f.spec()) || repartitions || upgrades || properties_change(f, &change)
     });
     if let (Some(moved), Some(former)) = (&change.moved, former)
         && !moved.is_of(former.schema())
@@ -93,6 +96,11 @@ impl<'a> Work<'a> {
             snapshot_id: new_snapshot_id(),
             parent: metadata.and_then(TableMetadata::current_snapshot_id),
             sequence: metadata.map_or(1, TableMetadata::next_sequence_number),
+            version: match metadata.map_or(FormatVersion::V2, TableMetadata::format_version) {
+                _ if change.upgrade => FormatVersion::V3,
+                version => version,
+            },
+            next_row_id: metadata.map_or(0, TableMetadata::next_row_id),
         };
         let at_ms = (now_us / 1000).max(metadata.map_or(0, TableMetadata::last_updated_ms));
         let directory = format!("{}/{}/metadata", change.table.layer, change.table.name);
@@ -135,7 +143,8 @@ impl<'a> Work<'a> {
             stamp: self.stamp,
             merges: self.change.merge_manifests,
         };
-        let (mut files, mut written) = rewrite.run(self.former.map_or(&[], |f| &f.manifests), planned, new_deletes).await?;
+        let made = rewrite.run(self.former.map_or(&[], |f| &f.manifests), planned, new_deletes).await?;
+        let Made { mut files, mut written, next_row_id } = made;
         let new = files.data.iter_mut().filter(|f| f.sequence == self.stamp.sequence);
         crate::table::load::note_partitions(&shaped, &metadata::spec_of(&shaped)?.schema, new);
         counts.total(&files);
@@ -149,6 +158,7 @@ impl<'a> Work<'a> {
             list_location: self.store.location(&list),
             operation,
             summary: counts.summary(&self.change.summary),
+            new_rows: next_row_id - self.stamp.next_row_id,
             schema_id: shaped.current_schema_id(),
         };
         let new = metadata::finish(builder, former, Some(snapshot), &self.change.expire, self.at_ms, &self.change.table)?;
@@ -161,7 +171,16 @@ impl<'a> Work<'a> {
         }
         let (store, table) = (self.store.clone(), self.change.table.clone());
         let former = self.former.map_or(&[][..], |f| &f.files);
-        let spellings = former.iter().filter_map(|f| Some((f.view.path.clone(), Arc::clone(f.spelling.as_ref()?)))).collect();
+        let spellings: deletes::Spellings =
+            former.iter().filter_map(|f| Some((f.view.path.clone(), Arc::clone(f.spelling.as_ref()?)))).collect();
+        if self.stamp.has_lineage() {
+            let mut all = Vec::with_capacity(new.len());
+            for positions in &new {
+                let path = Path::from(format!("{}/{}/data/{}-vectors.puffin", table.layer, table.name, uuid::Uuid::now_v7()));
+                all.push(vectors::encode(&store, path, positions, &spellings, &homes).await?);
+            }
+            return Ok(all);
+        }
         runtime::blocking("encoding delete files", move || {
             let path = || Path::from(format!("{}/{}/data/{}-deletes.parquet", table.layer, table.name, uuid::Uuid::now_v7()));
             let home = |positions: &Positions| positions.keys().next().and_then(|file| homes.get(file));

@@ -1,8 +1,8 @@
 //! The summary of a snapshot, under Iceberg's keys.
 
 use super::{plan::Plan, rewrite::Files};
-use crate::table::deletes::EncodedDeletes;
-use iceberg::spec::Operation;
+use crate::table::deletes::{EncodedDeletes, NewDeletes};
+use iceberg::spec::{DataFile, DataFileFormat, Operation};
 use std::collections::{BTreeMap, HashMap};
 
 /// The operation that a plan amounts to.
@@ -18,6 +18,11 @@ pub(super) fn operation(plan: &Plan, new_deletes: &[EncodedDeletes]) -> Operatio
     }
 }
 
+/// Bytes of deletes. Vectors count alone, as other engines count them: several are in one file.
+fn delete_bytes(file: &DataFile) -> u64 {
+    file.content_size_in_bytes().map_or(file.file_size_in_bytes(), i64::unsigned_abs)
+}
+
 /// Counts of a snapshot; keys that stay zero are left out, but for totals.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -28,8 +33,12 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn of(plan: &Plan, new_deletes: &[EncodedDeletes]) -> Self {
         let count = |n: usize| n as u64;
-        let added_delete_bytes: u64 = new_deletes.iter().map(|d| d.file.file_size_in_bytes()).sum();
-        let removed_delete_bytes: u64 = plan.removed_deletes.iter().map(|d| d.entry.file_size_in_bytes()).sum();
+        let is_vector = |file: &DataFile| file.file_format() == DataFileFormat::Puffin;
+        let added: Vec<&DataFile> = new_deletes.iter().flat_map(|d| &d.entries).map(|e: &NewDeletes| &e.file).collect();
+        let removed: Vec<&DataFile> = plan.removed_deletes.iter().map(|d| &d.entry.data_file).collect();
+        let vectors = |all: &[&DataFile]| count(all.iter().filter(|f| is_vector(f)).count());
+        let added_delete_bytes: u64 = added.iter().map(|f| delete_bytes(f)).sum();
+        let removed_delete_bytes: u64 = removed.iter().map(|f| delete_bytes(f)).sum();
         let changes = BTreeMap::from([
             ("added-data-files", count(plan.appended.len())),
             ("added-records", plan.appended.iter().map(|(w, _)| w.rows).sum()),
@@ -37,18 +46,20 @@ impl Counts {
             ("deleted-data-files", count(plan.removed.len())),
             ("deleted-records", plan.removed.iter().map(|f| f.view.rows).sum()),
             ("removed-files-size", plan.removed.iter().map(|f| f.view.bytes).sum::<u64>() + removed_delete_bytes),
-            ("added-delete-files", count(new_deletes.len())),
-            ("added-position-delete-files", count(new_deletes.len())),
-            ("added-position-deletes", new_deletes.iter().map(|d| d.file.record_count()).sum()),
-            ("removed-delete-files", count(plan.removed_deletes.len())),
-            ("removed-position-delete-files", count(plan.removed_deletes.len())),
-            ("removed-position-deletes", plan.removed_deletes.iter().map(|d| d.entry.record_count()).sum()),
+            ("added-delete-files", count(added.len())),
+            ("added-position-delete-files", count(added.len()) - vectors(&added)),
+            ("added-dvs", vectors(&added)),
+            ("added-position-deletes", added.iter().map(|f| f.record_count()).sum()),
+            ("removed-delete-files", count(removed.len())),
+            ("removed-position-delete-files", count(removed.len()) - vectors(&removed)),
+            ("removed-dvs", vectors(&removed)),
+            ("removed-position-deletes", removed.iter().map(|f| f.record_count()).sum()),
         ]);
         Self { changes, totals: BTreeMap::new() }
     }
 
     pub(super) fn total(&mut self, files: &Files) {
-        let delete_bytes: u64 = files.deletes.iter().map(|d| d.entry.file_size_in_bytes()).sum();
+        let delete_bytes: u64 = files.deletes.iter().map(|d| delete_bytes(&d.entry.data_file)).sum();
         self.totals = BTreeMap::from([
             ("total-data-files", files.data.len() as u64),
             ("total-records", files.data.iter().map(|f| f.view.rows).sum()),

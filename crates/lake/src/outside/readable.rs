@@ -10,12 +10,11 @@ use std::collections::HashMap;
 /// # Errors
 /// [`Kind::Invalid`] or [`Kind::Schema`], with what can't be read and what to do instead.
 pub(super) fn check(store: &Store, table: &LakeTable, metadata: &TableMetadata) -> Result<(), Error> {
-    if metadata.format_version() != FormatVersion::V2 {
-        let message =
-            format!("{table} has Iceberg format version {}, and lakebox reads version 2", metadata.format_version() as u8);
+    if metadata.format_version() == FormatVersion::V1 {
+        let message = format!("{table} has Iceberg format version 1, and lakebox keeps tables of versions 2 and 3");
         return Err(Error::new(Kind::Invalid, message)
             .with_table(table)
-            .with_hint("Leave the property `format-version` out, or set it to 2."));
+            .with_hint("Leave the property `format-version` out, or set it to 2 or 3."));
     }
     location(store, table, metadata.location())?;
     columns(table, metadata)
@@ -26,18 +25,27 @@ pub(super) fn check(store: &Store, table: &LakeTable, metadata: &TableMetadata) 
 /// # Errors
 /// As [`check`].
 pub(super) fn check_contents(table: &LakeTable, metadata: &TableMetadata) -> Result<(), Error> {
-    if metadata.format_version() > FormatVersion::V2 {
-        let message =
-            format!("the table has Iceberg format version {}, and lakebox reads 1 and 2", metadata.format_version() as u8);
-        return Err(Error::new(Kind::Invalid, message));
-    }
     columns(table, metadata)
 }
 
 fn columns(table: &LakeTable, metadata: &TableMetadata) -> Result<(), Error> {
     let typed = schema::to_arrow(metadata.current_schema());
     typed.map_err(|e| e.with_table(table).with_hint("Use another type for the column, for example text."))?;
+    defaults(table, metadata.current_schema())?;
     inner_names(table, metadata)
+}
+
+/// A default says what a column is in rows of files that do not have it, and in new rows that leave it out. lakebox takes both for NULL.
+fn defaults(table: &LakeTable, schema: &Schema) -> Result<(), Error> {
+    let fields = schema.field_id_to_name_map().keys().filter_map(|id| schema.field_by_id(*id));
+    match fields.into_iter().find(|f| f.initial_default.is_some() || f.write_default.is_some()) {
+        None => Ok(()),
+        Some(field) => {
+            let message = format!("the column `{}` of {table} has a default value, which lakebox does not fill in", field.name);
+            let hint = "Add the column without a default, and set it in the rows that are there.";
+            Err(Error::new(Kind::Schema, message).with_table(table).with_hint(hint))
+        }
+    }
 }
 
 /// A location must be in the warehouse, and in nobody else's part of it.

@@ -115,7 +115,13 @@ impl Outside {
         let version = match properties.get("format-version").map(String::as_str) {
             None | Some("2") => FormatVersion::V2,
             Some("1") => FormatVersion::V1,
-            Some(_) => FormatVersion::V3,
+            Some("3") => FormatVersion::V3,
+            Some(other) => {
+                let message = format!("{table} is to have Iceberg format version {other}, and lakebox keeps tables of versions 2 and 3");
+                return Err(Error::new(Kind::Invalid, message)
+                    .with_table(table)
+                    .with_hint("Leave the property `format-version` out, or set it to 2 or 3."));
+            }
         };
         properties.retain(|name, _| !REFUSED_PROPERTIES.contains(&name.as_str()));
         let spec = request.partition_spec.unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::{
 };
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use catalog::{Catalog, Properties};
-use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, ManifestContentType};
+use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, FormatVersion, ManifestContentType};
 use object_store::path::Path;
 use runtime::SystemClock;
 use serde_json::{Value, json};
@@ -177,7 +177,7 @@ async fn what_lakebox_could_not_read_is_refused_before_it_is_made() {
     let typed = |kind: Value| json!({"schema": {"type": "struct", "schema-id": 0, "fields": [{"id": 1, "name": "c", "required": false, "type": kind}]}});
     let map = json!({"type": "map", "key-id": 2, "key": "string", "value-id": 3, "value": "int", "value-required": false});
     for (more, part) in [
-        (json!({"properties": {"format-version": "3"}}), "format version 3"),
+        (json!({"properties": {"format-version": "4"}}), "format version"),
         (json!({"properties": {"format-version": "1"}}), "format version 1"),
         (json!({"location": "file:///elsewhere/t"}), "not inside the warehouse"),
         (json!({"location": format!("{}/silver/t", world.lake.warehouse().root())}), "lakebox's own"),
@@ -218,7 +218,7 @@ async fn a_field_inside_a_column_keeps_its_name_but_a_column_may_be_renamed() {
 async fn snapshot_with(world: &World, table: &LakeTable, content: DataContentType, format: DataFileFormat) -> Value {
     let store = world.lake.warehouse();
     let state = world.lake.tables().state(table).unwrap();
-    let stamp = Stamp { snapshot_id: 77, parent: None, sequence: 1 };
+    let stamp = Stamp { snapshot_id: 77, parent: None, sequence: 1, version: FormatVersion::V2, next_row_id: 0 };
     let home = format!("own/{}", table.name);
     let mut builder = DataFileBuilder::default();
     builder
@@ -252,7 +252,7 @@ async fn files_that_lakebox_could_not_read_keep_their_commit_out() {
         (DataContentType::EqualityDeletes, DataFileFormat::Parquet, "equality deletes"),
         (DataContentType::Data, DataFileFormat::Avro, "avro"),
         (DataContentType::Data, DataFileFormat::Orc, "orc"),
-        (DataContentType::PositionDeletes, DataFileFormat::Puffin, "puffin"),
+        (DataContentType::Data, DataFileFormat::Puffin, "puffin"),
     ]
     .into_iter()
     .enumerate()

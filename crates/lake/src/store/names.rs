@@ -4,7 +4,7 @@ use object_store::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What files that are read as a whole end with.
-const ENDINGS: [&str; 3] = [".metadata.json", ".avro", ".parquet"];
+const ENDINGS: [&str; 4] = [".metadata.json", ".avro", ".parquet", ".puffin"];
 /// What the name of a data file with checksums inside ends with; see [`super::seal`].
 const SEALED: &str = "-b1.parquet";
 /// In front of the digest in a name.

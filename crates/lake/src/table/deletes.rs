@@ -42,6 +42,13 @@ pub(crate) type Positions = BTreeMap<Path, Arc<RoaringBitmap>>;
 pub(crate) struct EncodedDeletes {
     pub path: Path,
     pub bytes: Bytes,
+    /// One for a file of positions; one for each vector of a Puffin file.
+    pub entries: Vec<NewDeletes>,
+}
+
+/// A manifest entry about deleted rows.
+#[derive(Debug)]
+pub(crate) struct NewDeletes {
     pub file: DataFile,
     /// The data file it belongs to, where there is only one.
     pub scope: Option<Path>,
@@ -103,7 +110,8 @@ pub(crate) fn encode(
     let path = names::with_digest(&path, &bytes);
     let file = describe(store, &path, bytes.len() as u64, &located, home)?;
     let scope = if positions.len() == 1 { positions.keys().next().cloned() } else { None };
-    Ok(EncodedDeletes { path, bytes: bytes.into(), file, scope, spec_id: home.map_or(0, |h| h.spec_id) })
+    let entry = NewDeletes { file, scope, spec_id: home.map_or(0, |h| h.spec_id) };
+    Ok(EncodedDeletes { path, bytes: bytes.into(), entries: vec![entry] })
 }
 
 /// The manifest entry of a delete file, with bounds that let readers skip it exactly when they may.
@@ -194,21 +202,22 @@ mod tests {
             let path = Path::from("t/data/d.parquet");
             let encoded = encode(&store, path.clone(), &positions, &Spellings::new(), None).unwrap();
             let back = decode(&store, &path, encoded.bytes).unwrap();
+            let [entry] = &encoded.entries[..] else { panic!("one entry") };
             prop_assert_eq!(back.len(), positions.len());
             let bound = |b: &HashMap<i32, Datum>, id| b[&id].literal().clone();
             for (file, rows) in &positions {
                 prop_assert_eq!(&back[file], rows.as_ref());
                 let location = PrimitiveLiteral::String(store.location(file));
-                prop_assert!(bound(encoded.file.lower_bounds(), FILE_PATH_ID) <= location);
-                prop_assert!(bound(encoded.file.upper_bounds(), FILE_PATH_ID) >= location);
+                prop_assert!(bound(entry.file.lower_bounds(), FILE_PATH_ID) <= location);
+                prop_assert!(bound(entry.file.upper_bounds(), FILE_PATH_ID) >= location);
                 for row in [rows.min(), rows.max()].into_iter().flatten() {
                     let row = PrimitiveLiteral::Long(i64::from(row));
-                    prop_assert!(bound(encoded.file.lower_bounds(), POS_ID) <= row);
-                    prop_assert!(bound(encoded.file.upper_bounds(), POS_ID) >= row);
+                    prop_assert!(bound(entry.file.lower_bounds(), POS_ID) <= row);
+                    prop_assert!(bound(entry.file.upper_bounds(), POS_ID) >= row);
                 }
             }
-            prop_assert_eq!(encoded.file.referenced_data_file().is_some(), positions.len() == 1);
-            prop_assert_eq!(encoded.file.record_count(), positions.values().map(|p| p.len()).sum::<u64>());
+            prop_assert_eq!(entry.file.referenced_data_file().is_some(), positions.len() == 1);
+            prop_assert_eq!(entry.file.record_count(), positions.values().map(|p| p.len()).sum::<u64>());
         }
     }
 

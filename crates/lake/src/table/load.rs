@@ -1,6 +1,6 @@
 //! From the catalog's pointer to a table in memory.
 
-use super::{DeleteRecord, FileRecord, Parts, TableState, bounds::Metrics, deletes};
+use super::{DeleteRecord, FileRecord, Parts, TableState, bounds::Metrics, deletes, vectors};
 use crate::{
     Error,
     commit::{manifests, metadata},
@@ -114,7 +114,12 @@ pub(crate) async fn contents(
     let mut hides = Vec::new();
     let mut homes = HashMap::new();
     for Listed { manifest, spec_id, entry } in listed.into_iter().flatten() {
-        if entry.file_format() != DataFileFormat::Parquet {
+        if entry.data_file.key_metadata().is_some() {
+            let message = format!("{} is a file of {table} that is encrypted, which lakebox can't read", entry.file_path());
+            return Err(Error::new(crate::Kind::Corrupt, message));
+        }
+        let is_vector = entry.file_format() == DataFileFormat::Puffin && entry.content_type() == DataContentType::PositionDeletes;
+        if entry.file_format() != DataFileFormat::Parquet && !is_vector {
             let message = format!("{} is a file of {table} in {}", entry.file_path(), entry.file_format());
             return Err(Error::new(crate::Kind::Corrupt, format!("{message}, which lakebox can't read"))
                 .with_hint("Write Parquet: set the table property `write.format.default` to `parquet`."));
@@ -175,7 +180,15 @@ fn file_record(
     let spelling = (store.location(&path) != entry.file_path()).then(|| Arc::from(entry.file_path()));
     let view =
         ViewFile { path, bytes: entry.file_size_in_bytes(), rows: entry.record_count(), deleted: None, stats, sorted: false };
-    Ok(FileRecord { view, sequence: entry.sequence_number().unwrap_or(0), manifest, in_wide: None, spelling, home: None })
+    Ok(FileRecord {
+        view,
+        sequence: entry.sequence_number().unwrap_or(0),
+        manifest,
+        in_wide: None,
+        spelling,
+        home: None,
+        first_row_id: entry.data_file.first_row_id(),
+    })
 }
 
 /// By the specification a position delete only hides rows of files in its own partition. Some readers go by that and others by the path
@@ -189,7 +202,25 @@ fn misplaced(table: &LakeTable, entry: &ManifestEntry, path: &Path) -> Error {
     )
 }
 
-/// Reads all delete files and notes their positions at the data files.
+/// What one file of deletes, which several entries may lead to, says about each of them.
+type Hidden = Vec<(Listed, BTreeMap<Path, RoaringBitmap>)>;
+
+/// Reads a file of deletes: all its positions, or the vectors that entries name.
+async fn read_deletes(store: &Store, path: Path, entries: Vec<Listed>) -> Result<Hidden, Error> {
+    let bytes = store.get(&path).await?;
+    let store = store.clone();
+    let decode = move |listed: Listed| {
+        let file = &listed.entry.data_file;
+        let positions = match file.file_format() {
+            DataFileFormat::Puffin => BTreeMap::from([vectors::decode(&store, file, &bytes)?]),
+            _ => deletes::decode(&store, &path, bytes.clone())?,
+        };
+        Ok((listed, positions))
+    };
+    runtime::blocking("reading deletes", move || entries.into_iter().map(decode).collect()).await?
+}
+
+/// Reads all deletes and notes their positions at the data files.
 async fn hide(
     store: &Store,
     table: &LakeTable,
@@ -197,24 +228,31 @@ async fn hide(
     homes: &Homes,
     hides: Vec<Listed>,
 ) -> Result<Vec<DeleteRecord>, Error> {
-    let read = hides.into_iter().map(|Listed { manifest, spec_id, entry }| async move {
-        let path = store.path(entry.file_path())?;
-        let bytes = store.get(&path).await?;
-        let store = store.clone();
-        let positions = runtime::blocking("reading a delete file", move || deletes::decode(&store, &path, bytes)).await??;
-        Ok::<_, Error>((manifest, spec_id, entry, positions))
-    });
+    let mut by_file: BTreeMap<Path, Vec<Listed>> = BTreeMap::new();
+    for listed in hides {
+        by_file.entry(store.path(listed.entry.file_path())?).or_default().push(listed);
+    }
+    let read = by_file.into_iter().map(|(path, entries)| read_deletes(store, path, entries));
     let mut all: BTreeMap<Path, RoaringBitmap> = BTreeMap::new();
     let mut wide: BTreeMap<Path, RoaringBitmap> = BTreeMap::new();
+    let mut by_vector: BTreeMap<Path, RoaringBitmap> = BTreeMap::new();
     let mut records = Vec::new();
     let plain = Arc::new(Home { spec_id: 0, values: Struct::empty() });
     let live: HashSet<Path> = files.iter().map(|f| f.view.path.clone()).collect();
-    for (manifest, spec_id, entry, positions) in futures::future::try_join_all(read).await? {
+    for (Listed { manifest, spec_id, entry }, positions) in futures::future::try_join_all(read).await?.into_iter().flatten() {
+        let is_vector = entry.file_format() == DataFileFormat::Puffin;
         let scope = entry.data_file.referenced_data_file().map(|location| store.path(&location)).transpose()?;
         for (path, rows) in positions {
             let home = homes.get(&path).unwrap_or(&plain);
             if live.contains(&path) && (home.spec_id != spec_id || home.values != *entry.data_file.partition()) {
                 return Err(misplaced(table, &entry, &path));
+            }
+            if is_vector {
+                if by_vector.insert(path.clone(), rows).is_some() {
+                    let message = format!("{path} of {table} has two deletion vectors, and engines would not agree on which counts");
+                    return Err(Error::new(crate::Kind::Corrupt, message));
+                }
+                continue;
             }
             if scope.is_none() {
                 *wide.entry(path.clone()).or_default() |= &rows;
@@ -224,8 +262,11 @@ async fn hide(
         records.push(DeleteRecord { entry, manifest, scope });
     }
     for file in files {
-        file.view.deleted = all.remove(&file.view.path).map(Arc::new);
-        file.in_wide = wide.remove(&file.view.path).map(Arc::new);
+        let path = &file.view.path;
+        // Beside a vector no other delete file of a data file counts: who wrote it took them in.
+        let vector = by_vector.remove(path);
+        file.in_wide = wide.remove(path).filter(|_| vector.is_none()).map(Arc::new);
+        file.view.deleted = vector.or_else(|| all.remove(path)).map(Arc::new);
     }
     Ok(records)
 }

@@ -10,6 +10,7 @@ pub(crate) mod schema;
 mod spec;
 mod state;
 pub(crate) mod travel;
+pub(crate) mod vectors;
 mod writer;
 mod written;
 

@@ -49,6 +49,8 @@ pub(crate) struct FileRecord {
     pub spelling: Option<Arc<str>>,
     /// Its partition; none in tables that never had any.
     pub home: Option<Arc<Home>>,
+    /// The id of its first row, from which the others count up; none before format version 3.
+    pub first_row_id: Option<i64>,
 }
 
 /// A live delete file.
@@ -110,11 +112,13 @@ pub struct FileInfo {
     pub location: String,
     /// Whether it holds position deletes rather than rows.
     pub is_deletes: bool,
+    /// Whether it is a deletion vector, of which a file holds several.
+    pub is_vector: bool,
     /// Rows or positions in it.
     pub rows: u64,
     /// Of the rows, those that are deleted.
     pub deleted_rows: u64,
-    /// Size.
+    /// Size; of a vector, without the others in its file.
     pub bytes: u64,
     /// Data sequence number.
     pub sequence: i64,
@@ -167,6 +171,16 @@ impl TableState {
         &self.spec.schema
     }
 
+    /// The Iceberg format version.
+    pub fn format_version(&self) -> u8 {
+        self.parts.metadata.format_version() as u8
+    }
+
+    /// Whether rows have ids that outlast rewrites, and deletes are vectors: from format version 3 on.
+    pub(crate) fn has_lineage(&self) -> bool {
+        self.parts.metadata.format_version() >= FormatVersion::V3
+    }
+
     /// The highest field id that the table has ever used.
     pub fn last_field_id(&self) -> i32 {
         self.parts.metadata.last_column_id()
@@ -212,12 +226,12 @@ impl TableState {
         self.parts.metadata.last_updated_ms() * 1000
     }
 
-    /// Why lakebox can't write files of the table itself, where it can't: it writes format version 2, in partitions by transforms that it knows of types that
+    /// Why lakebox can't write files of the table itself, where it can't: it writes format versions 2 and 3, in partitions by transforms that it knows of types that
     /// it can tell them by.
     pub fn foreign(&self) -> Option<String> {
         let metadata = &self.parts.metadata;
-        if metadata.format_version() != FormatVersion::V2 {
-            return Some(format!("it has Iceberg format version {}", metadata.format_version() as u8));
+        if metadata.format_version() == FormatVersion::V1 {
+            return Some("it has Iceberg format version 1".to_owned());
         }
         let homes = self.parts.files.iter().filter_map(|f| f.home.as_deref());
         partition::unwritable(metadata, self.schema()).or_else(|| partition::widened(metadata, homes))
@@ -323,7 +337,7 @@ impl TableState {
             writer: self.parts.writer.clone(),
             location: metadata.location().to_owned(),
             metadata_location: self.parts.metadata_location.clone(),
-            format_version: metadata.format_version() as u8,
+            format_version: self.format_version(),
             snapshots: self.snapshots(),
             files: self.file_infos(),
             partition_by: self.partitioned_by(self.spec_id()),
@@ -344,6 +358,7 @@ impl TableState {
         let data = self.parts.files.iter().map(|f| FileInfo {
             location: format!("{warehouse}/{}", f.view.path),
             is_deletes: false,
+            is_vector: false,
             rows: f.view.rows,
             deleted_rows: f.view.deleted.as_ref().map_or(0, |d| d.len()),
             bytes: f.view.bytes,
@@ -357,9 +372,10 @@ impl TableState {
         let deletes = self.parts.deletes.iter().map(|d| FileInfo {
             location: d.entry.file_path().to_owned(),
             is_deletes: true,
+            is_vector: d.entry.data_file.content_offset().is_some(),
             rows: d.entry.record_count(),
             deleted_rows: 0,
-            bytes: d.entry.file_size_in_bytes(),
+            bytes: d.entry.data_file.content_size_in_bytes().map_or(d.entry.file_size_in_bytes(), i64::unsigned_abs),
             sequence: d.entry.sequence_number().unwrap_or(0),
             spec_id: spec_of(d),
             partition: partition::shown(&self.parts.metadata, spec_of(d), d.entry.data_file.partition()),

@@ -5,6 +5,7 @@
 //! away, deletes that came meanwhile are carried over.
 
 mod choose;
+mod lineage;
 mod order;
 mod orphans;
 mod retention;

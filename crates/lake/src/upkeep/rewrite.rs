@@ -2,6 +2,7 @@
 
 use super::{
     choose::Thresholds,
+    lineage::{self, Origin},
     order::{Clustering, Comparer, mark},
     spill::Runs,
 };
@@ -58,7 +59,10 @@ pub(crate) async fn rewrite(
     let clustering = Clustering::of(state)?;
     let mut work = Work::new(store, state, clustering.as_ref())?;
     let file_bytes = thresholds.file_bytes;
-    let ids: Vec<i32> = state.schema().fields().iter().filter_map(|f| field_id(f)).collect();
+    let mut ids: Vec<i32> = state.schema().fields().iter().filter_map(|f| field_id(f)).collect();
+    if state.has_lineage() {
+        ids.extend(lineage::COLUMNS);
+    }
     let handle = tokio::runtime::Handle::current();
     let stop = stop.clone();
     runtime::blocking("rewriting files", move || {
@@ -86,7 +90,12 @@ pub(crate) async fn rewrite(
 struct Work {
     store: Store,
     table: model::LakeTable,
-    schema: arrow::datatypes::SchemaRef,
+    /// The table's columns.
+    schema: SchemaRef,
+    /// What is written: the table's columns, and those of row lineage where it has that.
+    written: SchemaRef,
+    /// Where rows come from, by file; empty where the table has no row lineage.
+    origins: HashMap<Path, Origin>,
     order: Option<Comparer>,
     /// Whether the order is the table's own, so that files may claim it.
     claims_order: bool,
@@ -114,16 +123,24 @@ impl Work {
     fn new(store: &Store, state: &TableState, clustering: Option<&Clustering>) -> Result<Self, Error> {
         let order = clustering.map(|c| Comparer::new(c, state.schema())).transpose()?;
         let files = FileSettings::of(state)?;
+        let (written, origins) = if state.has_lineage() {
+            let origins = state.parts.files.iter().map(|f| (f.view.path.clone(), Origin::of(f)));
+            (lineage::schema(state.schema()), origins.collect())
+        } else {
+            (Arc::clone(state.schema()), HashMap::new())
+        };
         let laid_out_by = clustering.into_iter().flat_map(Clustering::columns).map(str::to_owned).collect();
         Ok(Self {
             store: store.clone(),
             table: state.table().clone(),
             schema: Arc::clone(state.schema()),
             order,
+            origins,
             mark: mark(clustering, &files).unwrap_or_default(),
             home: None,
             options: WriterOptions { files, laid_out_by, ..WriterOptions::default() },
-            runs: Runs::new(state.schema()),
+            runs: Runs::new(&written),
+            written,
             claims_order: clustering.is_some_and(|c| c.is_sort_order(&state.spec().sort_order)),
             rows_per_file: 1,
             old: HashMap::new(),
@@ -154,9 +171,14 @@ impl Work {
             return Ok(());
         }
         let found = identified(&rows.schema(), &self.schema);
-        let rows = shape::project(&rows, &found, &self.schema)?;
+        let read = rows;
+        let rows = shape::project(&read, &found, &self.schema)?;
         let has = |id| shape::position(&found, Some(id)).is_some();
         let rows = partition::filled(rows, file, has).map_err(|e| Error::bug("filling in what partitions say", e))?;
+        let rows = match self.origins.get(&file.path) {
+            Some(origin) => lineage::added(&self.written, &rows, &read, &found, &places, *origin)?,
+            None => rows,
+        };
         let places = places.into_iter().map(|row| (number, row)).collect();
         if self.order.is_none() {
             return self.write(&rows, places);
@@ -175,7 +197,7 @@ impl Work {
             return Ok(());
         }
         let failed = |e| Error::bug("bringing rows into order", e);
-        let rows = concat_batches(&self.schema, waiting.iter().map(|(rows, _)| rows)).map_err(failed)?;
+        let rows = concat_batches(&self.written, waiting.iter().map(|(rows, _)| rows)).map_err(failed)?;
         let places: Vec<(usize, u32)> = waiting.into_iter().flat_map(|(_, places)| places).collect();
         let sorted = order.sorted(&rows)?;
         let rows = take_record_batch(&rows, &sorted).map_err(failed)?;
@@ -196,12 +218,12 @@ impl Work {
         if self.runs.is_empty() {
             return Ok(());
         }
-        let runs = std::mem::replace(&mut self.runs, Runs::new(&self.schema));
+        let runs = std::mem::replace(&mut self.runs, Runs::new(&self.written));
         let Some(order) = self.order.take() else { return Err(bug("rows were sorted without an order")) };
         runs.merge(&order, |rows, places| {
             let columns = rows.columns().to_vec();
             let rows =
-                RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|e| Error::bug("merging sorted rows", e))?;
+                RecordBatch::try_new(Arc::clone(&self.written), columns).map_err(|e| Error::bug("merging sorted rows", e))?;
             self.write(&rows, places)
         })?;
         self.order = Some(order);
@@ -222,7 +244,7 @@ impl Work {
             None => DataFileWriter::create(
                 &self.store,
                 marked_data_path(&self.table, &self.mark),
-                &self.schema,
+                &self.written,
                 self.options.clone(),
             )?,
         };

@@ -187,6 +187,20 @@ impl Lake {
         self.commit_quietly(change).await.map(|_| ())
     }
 
+    /// Gives a table Iceberg format version 3 where it has version 2: row lineage, and deletion vectors from the next delete on. Files stay as they are, and
+    /// there is no way back.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; else as [`crate::Tables::commit`].
+    pub async fn upgrade(&self, table: &LakeTable) -> Result<(), Error> {
+        if self.known(table)?.has_lineage() {
+            return Ok(());
+        }
+        let mut change = TableChange::new(table.clone());
+        change.upgrade = true;
+        self.commit_quietly(change).await.map(|_| ())
+    }
+
     /// What a table declares by properties of its own: in which order rows are laid out, and how files are encoded. Nothing where there is no such table.
     pub fn declared(&self, table: &LakeTable) -> (Option<Clustering>, FileSettings) {
         let Some(state) = self.tables().state(table) else { return Default::default() };

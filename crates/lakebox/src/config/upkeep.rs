@@ -72,6 +72,7 @@ pub(super) fn check(root: &Node, report: &mut Report) -> UpkeepSettings {
             retention: written.snapshots.map(|s| retention(s, settings.policy.retention)),
             layout,
             files: (!files.is_default()).then_some(files),
+            format_version: wrong.version(written.format_version, of("format_version")),
         });
     }
     settings
@@ -121,6 +122,15 @@ impl Wrong<'_> {
             self.say(place, &message, "Leave it out where nothing speaks for another number.");
         }
         Some(rows)
+    }
+
+    fn version(&mut self, written: Option<u8>, place: Place) -> Option<u8> {
+        let version = written?;
+        if !(2..=3).contains(&version) {
+            let message = format!("format_version {version} is not one that lakebox writes");
+            self.say(place, &message, "Write 2 or 3, or leave it out for 2.");
+        }
+        Some(version)
     }
 
     fn share(&mut self, written: Option<f64>, place: Place) -> Option<f64> {

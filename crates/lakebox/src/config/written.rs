@@ -222,6 +222,8 @@ pub(super) struct UpkeepTable {
     pub(super) row_group_rows: Option<usize>,
     /// Rows of a page at most. Default: 20000.
     pub(super) page_rows: Option<usize>,
+    /// The Iceberg format version: 3 has row lineage, and deletion vectors in the place of position delete files. A table never goes back to 2. Default: 2.
+    pub(super) format_version: Option<u8>,
 }
 
 /// Somebody who may connect.

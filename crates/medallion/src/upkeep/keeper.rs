@@ -139,7 +139,7 @@ impl Upkeep {
         self.shared.catalog.upkeep_totals().await.map_err(unread)
     }
 
-    /// The tables that lakebox can write. Others, which outside engines partitioned or made in another format version, are seen to by their writers.
+    /// The tables that lakebox can write. Others, which outside engines partitioned by what it does not know, are seen to by their writers.
     fn tables(&self) -> Vec<LakeTable> {
         let states = self.shared.lake.tables().all();
         states.iter().filter(|state| state.foreign().is_none()).map(|state| state.table().clone()).collect()
@@ -205,7 +205,8 @@ impl Upkeep {
         let of = self.policy_of(table);
         let declared = self.shared.lake.declared(table);
         let news = of.layout.is_some_and(|layout| declared.0.as_ref() != Some(&layout))
-            || of.files.is_some_and(|files| declared.1 != files);
+            || of.files.is_some_and(|files| declared.1 != files)
+            || of.format_version.is_some_and(|wanted| self.shared.lake.tables().state(table).is_some_and(|s| s.format_version() < wanted));
         news || self.shared.lake.rewrite_due(table, &of.policy.thresholds) > 0
     }
 
@@ -260,6 +261,9 @@ impl Upkeep {
                 }
                 if let Some(files) = &of.files {
                     lake.set_file_settings(table, files).await?;
+                }
+                if of.format_version == Some(3) {
+                    lake.upgrade(table).await?;
                 }
                 let mut all = Done::default();
                 let mut gave_way = 0;

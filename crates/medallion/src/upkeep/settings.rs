@@ -55,6 +55,8 @@ pub struct TableRule {
     pub layout: Option<Clustering>,
     /// How files are encoded.
     pub files: Option<FileSettings>,
+    /// The Iceberg format version, 2 or 3, that they get where they have a lower one.
+    pub format_version: Option<u8>,
 }
 
 /// What holds for one table.
@@ -68,12 +70,14 @@ pub struct TablePolicy {
     pub layout: Option<Clustering>,
     /// How the configuration wants files to be encoded.
     pub files: Option<FileSettings>,
+    /// The Iceberg format version that it gets where it has a lower one.
+    pub format_version: Option<u8>,
 }
 
 impl UpkeepSettings {
     /// What holds for `table`.
     pub fn policy_of(&self, table: &LakeTable) -> TablePolicy {
-        let mut of = TablePolicy { enabled: self.enabled, policy: self.policy, layout: None, files: None };
+        let mut of = TablePolicy { enabled: self.enabled, policy: self.policy, layout: None, files: None, format_version: None };
         let name = table.to_string();
         for rule in self.rules.iter().filter(|rule| matches(&rule.tables, &name)) {
             of.enabled = rule.enabled.map_or(of.enabled, |enabled| enabled && self.enabled);
@@ -82,6 +86,7 @@ impl UpkeepSettings {
             of.policy.retention = rule.retention.unwrap_or(of.policy.retention);
             of.layout = rule.layout.clone().or(of.layout);
             of.files = rule.files.clone().or(of.files);
+            of.format_version = rule.format_version.or(of.format_version);
         }
         of
     }

@@ -60,6 +60,7 @@ impl Executor<'_> {
                     by.iter().try_for_each(|field| checked(&field.column))?;
                     changes.push(ColumnChange::Partition(by.clone()));
                 }
+                ColumnStep::Version(version) => changes.push(ColumnChange::Version(*version)),
                 ColumnStep::Require { name, required } => {
                     checked(name)?;
                     if *required {

@@ -56,6 +56,14 @@ pub(crate) struct Executor<'a> {
     pub values: Vec<ScalarValue>,
 }
 
+/// What a table is like that a statement makes.
+struct NewTable<'a> {
+    schema: SchemaRef,
+    key: Vec<String>,
+    partition_by: &'a [lake::PartitionField],
+    format_version: u8,
+}
+
 /// The rows of an INSERT with each parameter cast to the type of its column, as which clients then learn it.
 pub(crate) fn typed_values(table: &Schema, columns: &[String], query: &Query) -> Result<Query, Error> {
     let mut query = query.clone();
@@ -137,7 +145,7 @@ impl Executor<'_> {
             Ddl::CreateView { name, columns, query, or_replace } => {
                 self.create_view(&name, columns, *query, or_replace).boxed().await.map(|()| done(None))
             }
-            Ddl::CreateTable { name, columns, key, partition_by, if_not_exists } => {
+            Ddl::CreateTable { name, columns, key, partition_by, format_version, if_not_exists } => {
                 let table = self.target(&name)?;
                 if self.find(&table).is_some() {
                     return if if_not_exists { Ok(skipped) } else { Err(exists("relation", &table.to_string())) };
@@ -146,10 +154,11 @@ impl Executor<'_> {
                 if let Some(unknown) = key.iter().find(|k| schema.column_with_name(k).is_none()) {
                     return Err(Error::new(Kind::UnknownColumn, format!("the key names `{unknown}`, which is no column")));
                 }
-                self.put(table, schema, key, &partition_by, Box::pin(futures::stream::empty())).boxed().await?;
+                let new = NewTable { schema, key, partition_by: &partition_by, format_version };
+                self.put(table, new, Box::pin(futures::stream::empty())).boxed().await?;
                 Ok(done(None))
             }
-            Ddl::CreateTableAs { name, query, partition_by, or_replace, if_not_exists } => {
+            Ddl::CreateTableAs { name, query, partition_by, format_version, or_replace, if_not_exists } => {
                 let table = self.target(&name)?;
                 match self.find(&table) {
                     Some(_) if if_not_exists => return Ok(skipped),
@@ -162,7 +171,8 @@ impl Executor<'_> {
                 unique(&schema)?;
                 let all = (0..schema.fields().len()).map(Some).collect();
                 let rows = into_table(running.stream, Arc::clone(&schema), all);
-                self.put(table, schema, Vec::new(), &partition_by, rows).boxed().await.map(|rows| done(Some(rows)))
+                let new = NewTable { schema, key: Vec::new(), partition_by: &partition_by, format_version };
+                self.put(table, new, rows).boxed().await.map(|rows| done(Some(rows)))
             }
             Ddl::Drop { views, names, if_exists, cascade } => {
                 let mut dropped = false;
@@ -191,7 +201,9 @@ impl Executor<'_> {
                     let (schema, key) = (crate::sql_types::plain_schema(&known.schema), known.key.clone());
                     let state = self.transaction.touch(self.lake, &table).boxed().await.map_err(lake_error)?;
                     let partition_by = state.partition_by().unwrap_or_default();
-                    self.put(table, schema, key, &partition_by, Box::pin(futures::stream::empty())).boxed().await?;
+                    let format_version = state.format_version();
+                    let new = NewTable { schema, key, partition_by: &partition_by, format_version };
+                    self.put(table, new, Box::pin(futures::stream::empty())).boxed().await?;
                 }
                 Ok(done(None))
             }
@@ -295,17 +307,12 @@ impl Executor<'_> {
         renamed.map_err(lake_error)
     }
 
-    async fn put(
-        &mut self,
-        table: LakeTable,
-        schema: SchemaRef,
-        key: Vec<String>,
-        partition_by: &[lake::PartitionField],
-        rows: lake::SendableBatches,
-    ) -> Result<u64, Error> {
+    async fn put(&mut self, table: LakeTable, new: NewTable<'_>, rows: lake::SendableBatches) -> Result<u64, Error> {
+        let NewTable { schema, key, partition_by, format_version } = new;
         let options =
             ReplaceOptions { schema, key, sort_order: Vec::new(), summary: BTreeMap::new(), writer: Some(SQL_WRITER.to_owned()) };
-        self.transaction.put_table(self.lake, table, rows, options, partition_by).boxed().await.map_err(lake_error)
+        let put = self.transaction.put_table(self.lake, table, rows, options, partition_by, format_version);
+        put.boxed().await.map_err(lake_error)
     }
 
     /// Runs a query of the statement on what the transaction sees.

@@ -3,6 +3,7 @@
 mod alone;
 mod columns;
 mod execute;
+mod options;
 mod partitions;
 mod rows;
 mod statement;

@@ -1,4 +1,4 @@
-use super::partitions;
+use super::{options, partitions};
 use crate::{
     Error, Kind,
     dml::{RowChange, row_change},
@@ -45,12 +45,14 @@ pub(crate) enum Ddl {
         columns: Vec<ColumnOf>,
         key: Vec<String>,
         partition_by: Vec<PartitionField>,
+        format_version: u8,
         if_not_exists: bool,
     },
     CreateTableAs {
         name: ObjectPath,
         query: Box<Query>,
         partition_by: Vec<PartitionField>,
+        format_version: u8,
         or_replace: bool,
         if_not_exists: bool,
     },
@@ -102,6 +104,7 @@ pub(crate) enum ColumnStep {
     Retype { name: String, data_type: datafusion::sql::sqlparser::ast::DataType },
     Require { name: String, required: bool },
     Partition(Vec<PartitionField>),
+    Version(u8),
 }
 
 /// A column of a new table.
@@ -247,7 +250,7 @@ fn column_steps(operation: &AlterTableOperation) -> Result<Vec<ColumnStep>, Erro
         }
         AlterTableOperation::SetOptionsParens { options } => match partitions::of_options(options)? {
             Some(by) => vec![ColumnStep::Partition(by)],
-            None => return Err(unsupported(&format!("ALTER TABLE … {operation}"))),
+            None => vec![ColumnStep::Version(options::format_version(options)?)],
         },
         other => return Err(unsupported(&format!("ALTER TABLE … {other}"))),
     })
@@ -284,13 +287,19 @@ fn create_table(table: &CreateTable) -> Result<Ddl, Error> {
     if table.temporary {
         return Err(unsupported("a temporary table").with_hint("Use a WITH query, or a table in a schema of your own."));
     }
-    if table.external || !matches!(table.table_options, CreateTableOptions::None) {
-        return Err(unsupported("CREATE TABLE with options"));
+    let format_version = match &table.table_options {
+        CreateTableOptions::None => options::NEW,
+        CreateTableOptions::With(options) => options::format_version(options)?,
+        _ => return Err(unsupported("CREATE TABLE with such options").with_hint("Write them in WITH (…), behind the columns.")),
+    };
+    if table.external {
+        return Err(unsupported("CREATE EXTERNAL TABLE"));
     }
     let (name, if_not_exists) = (path_of(&table.name)?, table.if_not_exists);
     let partition_by = table.partition_by.as_deref().map_or_else(|| Ok(Vec::new()), partitions::fields)?;
     if let Some(query) = &table.query {
-        return Ok(Ddl::CreateTableAs { name, query: query.clone(), partition_by, or_replace: table.or_replace, if_not_exists });
+        let or_replace = table.or_replace;
+        return Ok(Ddl::CreateTableAs { name, query: query.clone(), partition_by, format_version, or_replace, if_not_exists });
     }
     let mut key = Vec::new();
     for constraint in &table.constraints {
@@ -320,7 +329,7 @@ fn create_table(table: &CreateTable) -> Result<Ddl, Error> {
     if columns.is_empty() {
         return Err(Error::new(Kind::Invalid, "a table needs columns"));
     }
-    Ok(Ddl::CreateTable { name, columns, key, partition_by, if_not_exists })
+    Ok(Ddl::CreateTable { name, columns, key, partition_by, format_version, if_not_exists })
 }
 
 fn unsupported(what: &str) -> Error {
@@ -404,6 +413,32 @@ mod tests {
             Statement::Statement(sql) => ddl_of(&sql),
             _ => Ok(None),
         }
+    }
+
+    #[test]
+    fn the_format_version_is_read_or_told_what_is_wrong_with_it() {
+        let new = |sql: &str| match read(sql)? {
+            Some(Ddl::CreateTable { format_version, .. } | Ddl::CreateTableAs { format_version, .. }) => Ok::<u8, Error>(format_version),
+            _ => panic!("{sql}"),
+        };
+        for (sql, version) in [
+            ("create table a.b (id int)", 2),
+            ("create table a.b (id int) with (format_version = 3)", 3),
+            ("create table a.b (id int) with (\"format-version\" = '3') partitioned by (id)", 3),
+            ("create table a.b with (FORMAT_VERSION = 2) as select 1 as x", 2),
+        ] {
+            assert_eq!(new(sql).unwrap(), version, "{sql}");
+        }
+        for (sql, said) in [
+            ("create table a.b (id int) with (format_version = 4)", "`format_version = 4`: the format version is 2 or 3"),
+            ("create table a.b (id int) with (fillfactor = 70)", "`fillfactor = 70` is no option of a table here"),
+            ("alter table a.b set (format_version = 'x')", "`format_version = 'x'`: the format version is 2 or 3"),
+        ] {
+            let error = read(sql).unwrap_err();
+            assert_eq!((error.kind, error.message.as_str()), (Kind::Invalid, said));
+        }
+        let Some(Ddl::Alter { steps, .. }) = read("alter table a.b set (format_version = 3)").unwrap() else { panic!("no alter") };
+        assert!(matches!(steps[..], [ColumnStep::Version(3)]));
     }
 
     #[test]

@@ -73,7 +73,12 @@ pub(crate) async fn files(
     let (_, info) = find(&app, &layer, &name)?;
     let wire = |file: &lake::FileInfo| api::TableFile {
         path: file.location.clone(),
-        content: if file.is_deletes { "position deletes" } else { "data" }.to_owned(),
+        content: match (file.is_deletes, file.is_vector) {
+            (false, _) => "data",
+            (true, false) => "position deletes",
+            (true, true) => "deletion vector",
+        }
+        .to_owned(),
         rows: file.rows,
         deleted_rows: file.deleted_rows,
         bytes: file.bytes,

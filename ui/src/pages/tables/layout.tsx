@@ -77,7 +77,8 @@ export function Files({ layer, name }: { layer: string; name: string }) {
       <DataTable
         label="Files"
         rows={data}
-        id={(file) => file.path}
+        // Several deletion vectors are in one file.
+        id={(file, index) => (file.content === 'deletion vector' ? `${file.path} ${index}` : file.path)}
         nothing="No files yet: nothing was committed."
         columns={[
           {

@@ -31,6 +31,8 @@ enum Step {
     Tend,
     /// All old snapshots and all files that nothing names go.
     Clean,
+    /// Some tables get format version 3.
+    Upgrade(u8),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -51,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::EndRewrite),
         2 => Just(Step::Tend),
         1 => Just(Step::Clean),
+        1 => any::<u8>().prop_map(Step::Upgrade),
     ]
 }
 
@@ -137,6 +140,12 @@ impl Run {
                 self.world.lake.remove_orphans_from_before(i64::MAX).await.unwrap();
                 self.check_all().await;
             }
+            Step::Upgrade(seed) => {
+                for (i, state) in self.world.lake.tables().all().iter().enumerate().filter(|(i, _)| (seed >> (i % 8)) & 1 == 1) {
+                    self.world.lake.upgrade(state.table()).await.unwrap_or_else(|e| panic!("table {i}: {e}"));
+                }
+                self.check_all().await;
+            }
         }
         self
     }
@@ -162,6 +171,7 @@ impl Run {
         assert!(seen == self.sent || self.lags || self.left_behind > 0, "{seen} of {} transactions are visible", self.sent);
         let stored = self.world.catalog.cursor(super::world::SOURCE).await.unwrap().map_or(0, |c| c.cursor.position.pos as usize);
         self.world.check_durable(&self.upstream, stored).await;
+        self.world.check_loaded().await;
     }
 
     /// Sends all transactions that the sink does not have, and looks at what queries see in the middle and at the end of each.

@@ -8,6 +8,7 @@ use crate::{
     Lake, LakeSink, LakeView, SinkSettings, Store, TableView, field_id,
     index::IndexSettings,
     sink::{former, shape::project},
+    table::{DeleteRecord, FileRecord, TableState, load},
 };
 use arrow::{
     array::{Array, RecordBatch},
@@ -118,6 +119,44 @@ impl World {
             let by_position: BTreeMap<_, _> = bronze.iter().cloned().collect();
             assert_eq!(by_position.len(), bronze.len(), "bronze.{name} has a change twice");
             assert_eq!(by_position, upstream.bronze(number, n), "bronze.{name} after {n} transactions");
+        }
+    }
+
+    /// Every table as it is in memory is as its files say, and no two rows of a table have one id.
+    pub async fn check_loaded(&self) {
+        for record in self.catalog.tables().await.unwrap() {
+            let table = record.table.clone();
+            let known = self.lake.tables().state(&table).unwrap();
+            let loaded = load::load(self.lake.warehouse(), record).await.unwrap();
+            let files = |state: &TableState| -> Vec<_> {
+                let files = state.parts.files.iter();
+                let of = |f: &FileRecord| {
+                    (f.view.path.clone(), f.view.deleted.clone(), f.in_wide.clone(), f.sequence, f.first_row_id, f.manifest.clone())
+                };
+                files.map(of).collect()
+            };
+            assert_eq!(files(&known), files(&loaded), "files of {table}");
+            let deletes = |state: &TableState| -> Vec<_> {
+                let of = |d: &DeleteRecord| {
+                    let (entry, file) = (&d.entry, &d.entry.data_file);
+                    let place = (file.file_path().to_owned(), file.content_offset(), file.referenced_data_file());
+                    (place, entry.sequence_number, entry.snapshot_id, d.scope.clone(), d.manifest.clone())
+                };
+                state.parts.deletes.iter().map(of).collect()
+            };
+            assert_eq!(deletes(&known), deletes(&loaded), "delete files of {table}");
+            if !known.has_lineage() || known.view().snapshot_id.is_none() {
+                continue;
+            }
+            let ids = known.parts.files.iter().filter_map(|f| Some((f.first_row_id?, f.view.rows.cast_signed())));
+            let mut ids: Vec<(i64, i64)> = ids.collect();
+            ids.sort_unstable();
+            assert!(ids.windows(2).all(|w| w[0].0 + w[0].1 <= w[1].0), "{table}: {ids:?}");
+            let next = known.parts.metadata.next_row_id().cast_signed();
+            assert!(ids.last().is_none_or(|(first, rows)| first + rows <= next), "{table}: {ids:?}, {next}");
+            let vectors: Vec<_> = known.parts.deletes.iter().filter(|d| d.entry.data_file.content_offset().is_some()).collect();
+            let scopes: std::collections::HashSet<_> = vectors.iter().map(|d| &d.scope).collect();
+            assert_eq!(scopes.len(), vectors.len(), "{table}: one vector for each data file at most");
         }
     }
 
