@@ -54,9 +54,9 @@ class Sql:
     def namespace(self, name):
         self.run(f"create schema if not exists lb.{name}")
 
-    def create(self, table):
+    def create(self, table, options=""):
         columns = ", ".join(f"{name} {self.types[kind]}" for name, kind in SHAPE.items())
-        self.run(f"create table lb.{table} ({columns}) {self.using}")
+        self.run(f"create table lb.{table} ({columns}) {self.using} {options}")
 
     def create_as(self, table, source):
         self.run(f"create table lb.{table} {self.using} as select * from lb.{source}")
@@ -118,7 +118,7 @@ class DuckDb(Sql):
         self.run(f"alter table lb.{table} set partitioned by (day)")
 
     def version3(self, table):
-        self.run(f"create table lb.{table} (id bigint) with ('format-version' = '3')")
+        self.create(table, "with ('format-version' = '3')")
 
 
 class Spark(Sql):
@@ -161,8 +161,8 @@ class Spark(Sql):
     def run(self, statement):
         return [list(row) for row in self.session.sql(statement).collect()]
 
-    def create(self, table):
-        super().create(table)
+    def create(self, table, options=""):
+        super().create(table, options)
         # Rows that change become position deletes, the harder case for readers.
         modes = ", ".join(f"'write.{what}.mode' = 'merge-on-read'" for what in ("delete", "update", "merge"))
         self.run(f"alter table lb.{table} set tblproperties ({modes})")
@@ -175,7 +175,14 @@ class Spark(Sql):
         self.run(f"call lb.system.rewrite_data_files(table => '{table}', options => map('rewrite-all', 'true'))")
 
     def version3(self, table):
-        self.run(f"create table lb.{table} (id bigint) using iceberg tblproperties ('format-version' = '3')")
+        self.create(table, "tblproperties ('format-version' = '3')")
+
+    def lineage(self, table):
+        """The id of each row, and the sequence number of its last change, by the column `id`."""
+        found = self.run(f"select id, _row_id, _last_updated_sequence_number from lb.{table} order by id")
+        ids = [row[1] for row in found]
+        assert None not in ids and len(set(ids)) == len(ids), f"two rows have one id: {found}"
+        return found
 
     def upgrade(self, table):
         self.run(f"alter table lb.{table} set tblproperties ('format-version' = '3')")
@@ -203,11 +210,11 @@ class PyIceberg:
     def namespace(self, name):
         self.catalog.create_namespace_if_not_exists(name)
 
-    def create(self, table):
+    def create(self, table, properties={}):
         import pyarrow as pa
 
         types = {"long": pa.int64(), "string": pa.string(), "decimal": pa.decimal128(12, 2), "date": pa.date32()}
-        self.catalog.create_table(table, pa.schema([(name, types[kind]) for name, kind in SHAPE.items()]))
+        self.catalog.create_table(table, pa.schema([(name, types[kind]) for name, kind in SHAPE.items()]), properties=properties)
 
     def create_as(self, table, source):
         rows = self.table(source).scan().to_arrow()
@@ -246,9 +253,7 @@ class PyIceberg:
             update.rename_column("name", "label")
 
     def version3(self, table):
-        import pyarrow as pa
-
-        self.catalog.create_table(table, pa.schema([("id", pa.int64())]), properties={"format-version": "3"})
+        self.create(table, {"format-version": "3"})
 
     def transforms(self, table, by):
         """Partitions a table by transforms, as (column, transform) in PyIceberg's words."""
@@ -278,7 +283,7 @@ def answer(engine, command):
     result = getattr(engine, what)(**command)
     if what == "rows":
         result = sorted(([plain(v) for v in r] for r in result), key=lambda r: int(r[0]))
-    else:
+    elif what != "lineage":
         result = None
     return {"ok": result}
 

@@ -84,14 +84,9 @@ impl House {
 
     /// Everyone reads, at once and without waiting for anything; a line of the page says how it went.
     async fn check(&mut self, writer: &str, step: &'static str, table: &str, columns: &[&str], expected: &Expected) {
-        let expected = expected.rows();
-        let mut cells = vec![cell(ours(&self.lakebox, table, columns).await, &expected)];
-        for engine in &mut self.engines {
-            cells.push(cell(engine.rows(table, columns).await, &expected));
-        }
-        let wrong = cells.iter().filter(|c| *c != "yes").map(|c| format!("{table} after {step}: {c}"));
-        self.wrong.extend(wrong);
-        self.lines.push((writer.to_owned(), step, cells));
+        let mut cells = self.nobody_yet();
+        self.compare(table, columns, expected, &mut cells).await;
+        self.note(writer, step, table, cells);
     }
 
     /// One engine does everything it can to a table of its own.
@@ -130,11 +125,63 @@ impl House {
         }
         self.check(&title, STEPS[5], &table, &AFTER, &expected).await;
         if name == "spark" {
-            let error = self.tell(name, "upgrade", json!({"table": table})).await.err().context("Spark upgraded a table")?;
-            ensure!(format!("{error:#}").contains("format version 3"), "{error:#}");
-            ensure!(ours(&self.lakebox, &table, &AFTER).await? == expected.rows(), "after an upgrade that was refused");
+            self.upgraded(&table, expected).await?;
         }
         self.version3(name).await
+    }
+
+    /// A table that has known everything else becomes one of version 3.
+    async fn upgraded(&mut self, table: &str, mut expected: Expected) -> Result<()> {
+        self.tell("spark", "upgrade", json!({"table": table})).await?;
+        self.tell("spark", "append", json!({"table": table, "first": 301, "last": 330, "evolved": true})).await?;
+        self.tell("spark", "delete", json!({"table": table})).await?;
+        self.lakebox.sql(&format!("delete from {table} where id in (1, 301)")).await?;
+        expected.append(301, 330, true);
+        expected.delete();
+        expected.0.retain(|id, _| ![1, 301].contains(id));
+        let mut cells = self.nobody_yet();
+        self.compare(table, &AFTER, &expected, &mut cells).await;
+        self.compact(table).await?;
+        self.compare(table, &AFTER, &expected, &mut cells).await;
+        self.note("Spark and lakebox, an upgraded table", STEPS[6], table, cells);
+        Ok(())
+    }
+
+    fn nobody_yet(&self) -> Vec<String> {
+        vec!["yes".to_owned(); 1 + self.engines.len()]
+    }
+
+    /// Everyone reads; whoever was right so far and is wrong now is told so.
+    async fn compare(&mut self, table: &str, columns: &[&str], expected: &Expected, cells: &mut [String]) {
+        let expected = expected.rows();
+        let mut found = vec![cell(ours(&self.lakebox, table, columns).await, &expected)];
+        for engine in &mut self.engines {
+            found.push(cell(engine.rows(table, columns).await, &expected));
+        }
+        for (known, now) in cells.iter_mut().zip(found) {
+            if known == "yes" {
+                *known = now;
+            }
+        }
+    }
+
+    /// A line of the page.
+    fn note(&mut self, writer: &str, step: &'static str, table: &str, cells: Vec<String>) {
+        let wrong = cells.iter().filter(|c| *c != "yes").map(|c| format!("{table} after {step}: {c}"));
+        self.wrong.extend(wrong);
+        self.lines.push((writer.to_owned(), step, cells));
+    }
+
+    /// lakebox's upkeep folds the files of a table of version 3, and every row keeps its id and the number of its last change, as Spark sees them.
+    async fn compact_in_place(&mut self, table: &str) -> Result<()> {
+        let spark = self.engines.iter_mut().find(|e| e.name() == "spark").context("no Spark")?;
+        let before = spark.tell("lineage", json!({"table": table})).await?;
+        ensure!(before.as_array().is_some_and(|rows| !rows.is_empty()), "{table} is empty");
+        self.compact(table).await?;
+        let spark = self.engines.iter_mut().find(|e| e.name() == "spark").context("no Spark")?;
+        let after = spark.tell("lineage", json!({"table": table})).await?;
+        ensure!(before == after, "rows of {table} have other ids after a rewrite: {before}, then {after}");
+        Ok(())
     }
 
     /// lakebox's upkeep folds the files of a table of an outside engine.
@@ -150,20 +197,153 @@ impl House {
         Ok(())
     }
 
-    /// No engine makes a table here that lakebox could not read.
+    /// An engine makes a table of version 3, and does to it what it can; so does lakebox's SQL after it.
     async fn version3(&mut self, name: &'static str) -> Result<()> {
         let table = format!("matrix.third_{name}");
-        let title = self.version(name);
-        let made = self.tell(name, "version3", json!({"table": table})).await;
-        let cell = match made {
-            Err(error) if format!("{error:#}").contains("format version 3, and lakebox reads version 2") => "refused",
-            Err(error) => anyhow::bail!("{name} can't make a table of version 3, but not because lakebox refuses it: {error:#}"),
-            Ok(()) => "no: it was made",
-        };
-        if cell != "refused" {
-            self.wrong.push(format!("{name} made a table of version 3"));
+        self.tell(name, "version3", json!({"table": table})).await?;
+        let version = self.format_version(&table).await?;
+        ensure!(version == 3, "{name} made a table of version {version}");
+        let mut expected = Expected::default();
+        let mut cells = self.nobody_yet();
+        let mut title = self.version(name);
+        let first = self.tell(name, "append", json!({"table": table, "first": 1, "last": 40})).await;
+        if name == "pyiceberg" {
+            let error = first.err().context("PyIceberg writes version 3 now: let it write here, too")?;
+            ensure!(format!("{error:#}").contains("Cannot write manifest for table version: 3"), "{error:#}");
+            title = format!("{title} makes the table, lakebox (SQL) writes");
+            self.insert(&table, 1, 40, "").await?;
+            self.insert(&table, 41, 50, "").await?;
+            self.lakebox.sql(&format!("update {table} set name = 'changed' where id % 3 = 0")).await?;
+            self.lakebox.sql(&format!("delete from {table} where id % 5 = 0")).await?;
+        } else {
+            first?;
+            self.tell(name, "append", json!({"table": table, "first": 41, "last": 50})).await?;
+            self.tell(name, "update", json!({"table": table})).await?;
+            self.tell(name, "delete", json!({"table": table})).await?;
         }
-        self.lines.push((title, STEPS[6], vec![cell.to_owned(); 1 + self.engines.len()]));
+        expected.append(1, 50, false);
+        expected.update();
+        expected.delete();
+        self.compare(&table, &BEFORE, &expected, &mut cells).await;
+        // Vectors of others are taken in, and others take in ours.
+        self.lakebox.sql(&format!("delete from {table} where id in (1, 41)")).await?;
+        self.insert(&table, 60, 70, "").await?;
+        expected.0.retain(|id, _| ![1, 41].contains(id));
+        expected.append(60, 70, false);
+        self.compare(&table, &BEFORE, &expected, &mut cells).await;
+        if name != "pyiceberg" {
+            self.tell(name, "delete", json!({"table": table})).await?;
+            expected.delete();
+            self.compare(&table, &BEFORE, &expected, &mut cells).await;
+        }
+        self.compact_in_place(&table).await?;
+        self.compare(&table, &BEFORE, &expected, &mut cells).await;
+        self.note(&title, STEPS[6], &table, cells);
+        Ok(())
+    }
+
+    async fn format_version(&self, table: &str) -> Result<Value> {
+        let path = format!("/api/v1/tables/{}", table.replace('.', "/"));
+        Ok(self.lakebox.get(&path).await?["format_version"].clone())
+    }
+
+    /// lakebox's SQL adds rows.
+    async fn insert(&self, table: &str, first: i64, last: i64, extra: &str) -> Result<()> {
+        let rows = format!(
+            "select g, case when g % 7 <> 0 then 'name ' || g end, case when g % 11 <> 0 then g * 1.25 end, \
+             cast(cast(20454 + g % 10 as int) as date) {extra} from generate_series({first}, {last}) as s(g)"
+        );
+        self.lakebox.sql(&format!("insert into {table} {rows}")).await.map(drop)
+    }
+
+    /// DuckDB 1.5 replaces a deletion vector by taking its whole file away, and with it the vectors of other data files that are in there. Such a commit is
+    /// refused, so that no deleted row comes back.
+    async fn lost_vectors_are_refused(&mut self) -> Result<()> {
+        let name = "matrix.lost";
+        let table = json!({"table": name});
+        self.tell("spark", "version3", table.clone()).await?;
+        for (first, last) in [(1, 20), (21, 40)] {
+            self.tell("spark", "append", json!({"table": name, "first": first, "last": last})).await?;
+        }
+        self.tell("spark", "delete", table.clone()).await?;
+        let mut expected = Expected::default();
+        expected.append(1, 40, false);
+        expected.delete();
+        let done = self.tell("duckdb", "sql", json!({"statement": format!("delete from lb.{name} where id = 1")})).await;
+        let Err(error) = done else { anyhow::bail!("DuckDB keeps vectors that share a file now") };
+        ensure!(format!("{error:#}").contains("deleted rows of"), "{error:#}");
+        ensure!(ours(&self.lakebox, name, &BEFORE).await? == expected.rows());
+        // What the answer says helps.
+        self.lakebox.sql(&format!("call system.compact('{name}')")).await?;
+        self.tell("duckdb", "sql", json!({"statement": format!("delete from lb.{name} where id = 1")})).await?;
+        expected.0.remove(&1);
+        ensure!(ours(&self.lakebox, name, &BEFORE).await? == expected.rows());
+        Ok(())
+    }
+
+    /// All engines that write version 3 change one table of it in turn.
+    async fn all_write_version3(&mut self) -> Result<()> {
+        let (table, mut expected) = ("matrix.third", Expected::default());
+        let mut cells = self.nobody_yet();
+        self.lakebox
+            .sql(&format!(
+                "create table {table} (id bigint, name text, amount numeric(12,2), day date) with (format_version = 3) partitioned by (bucket(2, id))"
+            ))
+            .await?;
+        self.insert(table, 1, 30, "").await?;
+        self.tell("duckdb", "append", json!({"table": table, "first": 31, "last": 60})).await?;
+        self.tell("spark", "append", json!({"table": table, "first": 61, "last": 90})).await?;
+        expected.append(1, 90, false);
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        self.tell("spark", "update", json!({"table": table})).await?;
+        expected.update();
+        self.lakebox.sql(&format!("delete from {table} where id % 5 = 0")).await?;
+        expected.delete();
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        self.compact_in_place(table).await?;
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        self.tell("duckdb", "sql", json!({"statement": format!("delete from lb.{table} where id in (2, 33, 64)")})).await?;
+        self.tell("spark", "sql", json!({"statement": format!("delete from lb.{table} where id in (4, 34, 66)")})).await?;
+        self.lakebox.sql(&format!("update {table} set name = 'by lakebox' where id in (6, 36, 68)")).await?;
+        expected.0.retain(|id, _| ![2, 33, 64, 4, 34, 66].contains(id));
+        for id in [6, 36, 68] {
+            expected.0.entry(id).and_modify(|row| row[1] = Some("by lakebox".to_owned()));
+        }
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        self.tell("spark", "compact", json!({"table": table})).await?;
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        self.note("all but PyIceberg in turn", STEPS[6], table, cells);
+        Ok(())
+    }
+
+    /// A pipeline keeps a table of version 3.
+    async fn pipeline_writes_version3(&mut self, db: &tokio_postgres::Client) -> Result<()> {
+        let (table, mut expected) = ("silver.shop_third", Expected::default());
+        let mut cells = self.nobody_yet();
+        let version = self.format_version(table).await?;
+        ensure!(version == 3, "{table} has version {version}");
+        let insert = |first: i64, last: i64| {
+            format!(
+                "insert into third select g, case when g % 7 <> 0 then 'name ' || g end, case when g % 11 <> 0 then g * 1.25 end, \
+                 date '2026-01-01' + (g % 10)::int from generate_series({first}, {last}) g"
+            )
+        };
+        for (first, last) in [(1, 30), (31, 50)] {
+            db.batch_execute(&insert(first, last)).await?;
+            settled(&self.lakebox, db).await?;
+        }
+        expected.append(1, 50, false);
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        db.batch_execute("update third set name = 'changed' where id % 3 = 0").await?;
+        settled(&self.lakebox, db).await?;
+        db.batch_execute("delete from third where id % 5 = 0").await?;
+        settled(&self.lakebox, db).await?;
+        expected.update();
+        expected.delete();
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        self.compact_in_place(table).await?;
+        self.compare(table, &BEFORE, &expected, &mut cells).await;
+        self.note("lakebox (a PostgreSQL pipeline)", STEPS[6], table, cells);
         Ok(())
     }
 
@@ -171,16 +351,10 @@ impl House {
     async fn sql_writes(&mut self) -> Result<()> {
         let (table, title) = ("matrix.lakebox", "lakebox (SQL)");
         let mut expected = Expected::default();
-        let insert = |first: i64, last: i64, extra: &str| {
-            format!(
-                "insert into {table} select g, case when g % 7 <> 0 then 'name ' || g end, case when g % 11 <> 0 then g * 1.25 end, \
-                 cast(cast(20454 + g % 10 as int) as date) {extra} from generate_series({first}, {last}) as s(g)"
-            )
-        };
         let delete = format!("delete from {table} where id % 5 = 0");
         self.lakebox.sql(&format!("create table {table} (id bigint, name text, amount numeric(12,2), day date)")).await?;
         for (first, last) in [(1, 40), (41, 50)] {
-            self.lakebox.sql(&insert(first, last, "")).await?;
+            self.insert(table, first, last, "").await?;
             expected.append(first, last, false);
         }
         self.check(title, STEPS[0], table, &BEFORE, &expected).await;
@@ -192,7 +366,7 @@ impl House {
         self.check(title, STEPS[2], table, &BEFORE, &expected).await;
         self.lakebox.sql(&format!("alter table {table} add column extra bigint")).await?;
         self.lakebox.sql(&format!("alter table {table} rename column name to label")).await?;
-        self.lakebox.sql(&insert(101, 120, ", g * 2")).await?;
+        self.insert(table, 101, 120, ", g * 2").await?;
         self.lakebox.sql(&delete).await?;
         expected.evolve();
         expected.append(101, 120, true);
@@ -201,9 +375,9 @@ impl House {
         self.lakebox
             .sql(&format!("alter table {table} set partitioned by (month(day), bucket(4, id), truncate(3, label))"))
             .await?;
-        self.lakebox.sql(&insert(201, 230, ", g * 2")).await?;
+        self.insert(table, 201, 230, ", g * 2").await?;
         self.lakebox.sql(&format!("alter table {table} set partitioned by (day)")).await?;
-        self.lakebox.sql(&insert(231, 240, ", g * 2")).await?;
+        self.insert(table, 231, 240, ", g * 2").await?;
         // Rows of three partition specs, in one statement.
         self.lakebox.sql(&format!("delete from {table} where id % 5 = 0 or id in (4, 204)")).await?;
         expected.append(201, 240, true);
@@ -348,8 +522,10 @@ const NOTES: &str = "
 * The tables of pipelines have no partitions, so there is no line for them. lakebox's SQL goes through three partition specs, and deletes rows of all three in one statement.
 * Compaction is lakebox's [upkeep](guide.md#upkeep) for the tables of PyIceberg, which has none, of DuckDB, and its own: afterwards each partition has one file and no deletes. Spark
   runs `rewrite_data_files`. The table that all write is changed and compacted by lakebox, then appended to by DuckDB and compacted by Spark.
-* Tables of format version 3 are refused by the catalog, whoever makes one, and so is an upgrade (Spark): lakebox reads and writes version 2, and none of deletion vectors, row lineage,
-  default values and the new types. Nobody can leave a table behind that some engines read wrongly.
+* [Format version 3](tables.md#format-version-3): two appends, an update, deletes by the writer, by lakebox, and by the writer again (deletion vectors that take in each other's), and lakebox's upkeep, after
+  which Spark finds every row under the same `_row_id` and `_last_updated_sequence_number`. A line says yes where every reader was right after each of these. PyIceberg 0.12.0 makes and reads such tables and
+  can't write rows. Spark's own table was upgraded from version 2, with delete files, partition specs and all. DuckDB 1.5.5 loses deletes where vectors of several data files share a file, as
+  Spark writes them: lakebox [refuses](iceberg-rest.md#what-is-refused-and-why) such a commit, and gives vectors files of their own in tables that outside engines write.
 ";
 
 async fn ours(lakebox: &Lakebox, table: &str, columns: &[&str]) -> Result<Vec<Row>> {
@@ -394,16 +570,21 @@ fn renewed() -> bool {
 async fn every_engine_reads_what_every_engine_writes_while_pipelines_ingest() -> Result<()> {
     let server = Postgres::start(15).await?;
     let db = server.client("postgres").await?;
-    db.batch_execute("create table matrix(id bigint primary key, name text, amount numeric(12,2), day date)").await?;
-    let sources = "sources:\n  shop:\n    type: postgres\n    url: URL\n    tables: [\"public.*\"]\n    commit: { every: 100ms }\n  bank:\n    type: simulator\n    rate: 50\n    commit: { every: 500ms }\n";
+    for table in ["matrix", "third"] {
+        let columns = "id bigint primary key, name text, amount numeric(12,2), day date";
+        db.batch_execute(&format!("create table {table}({columns})")).await?;
+    }
+    let sources = "sources:\n  shop:\n    type: postgres\n    url: URL\n    tables: [\"public.*\"]\n    commit: { every: 100ms }\n  bank:\n    type: simulator\n    rate: 50\n    commit: { every: 500ms }\nupkeep:\n  tables:\n    silver.shop_third: { format_version: 3 }\n";
     let project = Project::new(&sources.replace("URL", &server.url("postgres")))?;
     let lakebox = project.serve().await?;
     settled(&lakebox, &db).await?;
     lakebox.streams("bank").await?;
+    lakebox.upkeep().await?;
     let mut house = House::new(lakebox).await?;
     let ingested = house.lakebox.pipeline("bank").await?.rows_total;
 
     house.pipeline_writes(&db).await?;
+    house.pipeline_writes_version3(&db).await?;
     house.tell("duckdb", "namespace", json!({"name": "matrix"})).await?;
     house.sql_writes().await?;
     for name in ["pyiceberg", "duckdb", "spark"] {
@@ -411,6 +592,8 @@ async fn every_engine_reads_what_every_engine_writes_while_pipelines_ingest() ->
     }
     let shared = house.all_write().await?;
     house.misplaced_deletes_are_refused().await?;
+    house.all_write_version3().await?;
+    house.lost_vectors_are_refused().await?;
 
     let bank = house.lakebox.pipeline("bank").await?;
     ensure!(bank.rows_total > ingested && bank.last_error.is_none(), "the pipeline did not go on: {bank:?}");

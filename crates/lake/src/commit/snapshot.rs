@@ -174,6 +174,12 @@ impl<'a> Work<'a> {
         let spellings: deletes::Spellings =
             former.iter().filter_map(|f| Some((f.view.path.clone(), Arc::clone(f.spelling.as_ref()?)))).collect();
         if self.stamp.has_lineage() {
+            // DuckDB 1.5 replaces a vector by taking all of its file away, and with it those of other data files: in tables that outside engines write, each
+            // vector has a file of its own.
+            let new: Vec<Positions> = match table.layer.is_kept() {
+                true => new,
+                false => new.into_iter().flatten().map(|one| Positions::from([one])).collect(),
+            };
             let mut all = Vec::with_capacity(new.len());
             for positions in &new {
                 let path = Path::from(format!("{}/{}/data/{}-vectors.puffin", table.layer, table.name, uuid::Uuid::now_v7()));

@@ -86,7 +86,7 @@ pub(super) fn first_metadata(
         schema.ok_or_else(|| Error::new(Kind::Invalid, format!("{table} is to be made without a schema")).with_table(table))?;
     let (spec, last_partition_id) = numbered(&spec);
     let (version, uuid) = identity(commit);
-    let document = json!({
+    let mut document = json!({
         "format-version": version,
         "table-uuid": uuid,
         "location": location,
@@ -101,6 +101,9 @@ pub(super) fn first_metadata(
         "sort-orders": [order],
         "default-sort-order-id": order.order_id,
     });
+    if version >= 3 {
+        document["next-row-id"] = 0.into();
+    }
     serde_json::from_value(document).map_err(|e| {
         Error::new(Kind::Invalid, format!("{table} can't be made as the commit describes it: {e}"))
             .with_table(table)

@@ -55,6 +55,31 @@ pub(super) fn harmless(state: &TableState, updates: &[TableUpdate]) -> Result<()
     Ok(())
 }
 
+/// Refuses a snapshot in which rows that were deleted are there again, though it was made on top of the one that had deleted them: no operation of Iceberg
+/// does that but going back to a former snapshot, and DuckDB 1.5 loses deletes of data files that it does not touch, where their vectors share a file.
+///
+/// # Errors
+/// [`Kind::Invalid`].
+pub(super) fn keeps_deletes(former: &TableState, new: &TableState) -> Result<(), Error> {
+    let of = |state: &TableState| state.parts.metadata.current_snapshot().map(|s| (s.snapshot_id(), s.parent_snapshot_id()));
+    let (Some((before, _)), Some((now, parent))) = (of(former), of(new)) else { return Ok(()) };
+    if now == before || parent != Some(before) {
+        return Ok(());
+    }
+    for file in former.files().iter() {
+        let (Some(gone), Some(after)) = (&file.deleted, new.file(&file.path)) else { continue };
+        let back = after.deleted.as_deref().map_or(gone.len(), |now| (gone.as_ref() - now).len());
+        if back > 0 {
+            let table = former.table();
+            let message = format!("this commit brings {back} deleted rows of {} back into {table}, which no change to a table does", file.path);
+            return Err(Error::new(Kind::Invalid, message).with_table(table).with_hint(
+                "The engine lost deletion vectors that share a file with those that it replaced. Let lakebox rewrite the table's files first (CALL system.compact), or delete with another engine.",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn steered<'a>(mut keys: impl Iterator<Item = &'a String>) -> Option<String> {
     let key = keys.find(|k| STEERING.iter().any(|s| k.starts_with(s)))?;
     Some(format!("the property `{key}`"))

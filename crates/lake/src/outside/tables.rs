@@ -209,7 +209,9 @@ impl Outside {
             }
             None => {
                 let pointer = Pointer { table, writer, metadata_location: location };
-                load::assemble(store, pointer, metadata).await.map_err(|e| unreadable(table, e))?
+                let state = load::assemble(store, pointer, metadata).await.map_err(|e| unreadable(table, e))?;
+                former.map_or(Ok(()), |former| guard::keeps_deletes(former, &state))?;
+                state
             }
         };
         Ok(Ready {
