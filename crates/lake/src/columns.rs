@@ -122,7 +122,8 @@ impl Shape<'_> {
             }
             ColumnChange::Version(to) => {
                 if *to < self.version {
-                    let message = format!("{} has Iceberg format version {}, and there is no way back", self.state.table(), self.version);
+                    let message =
+                        format!("{} has Iceberg format version {}, and there is no way back", self.state.table(), self.version);
                     return Err(invalid(message).with_hint("Copy the table: CREATE TABLE … WITH (format_version = 2) AS SELECT."));
                 }
                 self.version = *to;

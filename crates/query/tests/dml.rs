@@ -424,7 +424,8 @@ fn outside_engines_read(world: &World, model: &[Row]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_statements_do_what_a_model_does() {
-    for (seed, partitioned) in [(11, false), (12, false), (13, true), (14, true)] {
+    // With the step at which the table gets format version 3.
+    for (seed, partitioned, upgraded) in [(11, false, None), (12, false, Some(0)), (13, true, None), (14, true, Some(30))] {
         let mut dice = Dice(seed);
         let mut world = World::new().await;
         let mut client = world.connect().await;
@@ -434,6 +435,9 @@ async fn random_statements_do_what_a_model_does() {
         }
         let mut model: Vec<Row> = Vec::new();
         for step in 0..70 {
+            if upgraded == Some(step) {
+                run(&client, "ALTER TABLE shop.t SET (format_version = 3)").await;
+            }
             if partitioned && dice.one_in(7) {
                 let by = ["bucket(3, id)", "truncate(4, n), truncate(2, note)", "bucket(2, note), truncate(20, id)", "note"];
                 let by = by
@@ -486,6 +490,29 @@ async fn random_statements_do_what_a_model_does() {
         let files = |path: &Path| std::fs::read_dir(path).map_or(0, |dir| dir.count());
         assert!(files(&world.dir.path().join("lake/shop/t/data")) > 0, "it was on disk");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_version_3_stays_one() {
+    let world = World::new().await;
+    let client = world.connect().await;
+    run(&client, "CREATE SCHEMA shop; CREATE TABLE shop.t WITH (format_version = 3) AS SELECT 1 AS id UNION ALL SELECT 2").await;
+    let version = || world.lake.tables().state(&"shop.t".parse().unwrap()).unwrap().format_version();
+    assert_eq!(version(), 3);
+    run(&client, "DELETE FROM shop.t WHERE id = 1").await;
+    let files = r#"SELECT content, file_format, record_count FROM shop."t$files" ORDER BY 1"#;
+    assert_eq!(rows(&client, files).await, ["data|parquet|2", "position_deletes|puffin|1"]);
+    run(&client, "TRUNCATE shop.t").await;
+    assert_eq!((version(), rows(&client, "SELECT * FROM shop.t").await.len()), (3, 0));
+    let error = client.simple_query("ALTER TABLE shop.t SET (format_version = 2)").await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert!(error.message().contains("there is no way back"), "{error:?}");
+    assert!(error.hint().unwrap().contains("WITH (format_version = 2)"), "{error:?}");
+    // One statement may do several things.
+    run(&client, "CREATE TABLE shop.u (id int); ALTER TABLE shop.u SET (format_version = 3), ADD COLUMN note text").await;
+    run(&client, "CREATE TABLE shop.v WITH (format_version = 2) AS SELECT * FROM shop.u").await;
+    let versions = world.lake.tables().all().iter().map(|s| s.format_version()).collect::<Vec<_>>();
+    assert_eq!(versions, [3, 3, 2]);
 }
 
 #[tokio::test]

@@ -822,7 +822,7 @@ export interface components {
         TableFile: {
             /** @description Full path. */
             path: string;
-            /** @description `data` or `position deletes`. */
+            /** @description `data`, `position deletes`, or `deletion vector`, of which a file holds several. */
             content: string;
             /**
              * Format: int64

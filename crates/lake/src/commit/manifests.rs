@@ -10,8 +10,8 @@ use hashbrown::HashSet;
 use iceberg::{
     io::FileIO,
     spec::{
-        DataFile, DataFileBuilder, FormatVersion, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList, ManifestListWriter, ManifestStatus,
-        ManifestWriterBuilder, PartitionSpec, SchemaRef, UNASSIGNED_SEQUENCE_NUMBER,
+        DataFile, DataFileBuilder, FormatVersion, Manifest, ManifestContentType, ManifestEntry, ManifestFile, ManifestList,
+        ManifestListWriter, ManifestStatus, ManifestWriterBuilder, PartitionSpec, SchemaRef, UNASSIGNED_SEQUENCE_NUMBER,
     },
 };
 use object_store::path::Path;
@@ -103,7 +103,8 @@ pub(crate) async fn encode(
         (ManifestContentType::Deletes, true) => builder.build_v3_deletes(),
     };
     let listed = listing.added.iter().chain(listing.carried.iter().map(|e| &e.data_file));
-    let unnumbered = listed.filter(|f| f.first_row_id().is_none()).map(|f| (f.file_path().to_owned(), f.record_count())).collect();
+    let unnumbered =
+        listed.filter(|f| f.first_row_id().is_none()).map(|f| (f.file_path().to_owned(), f.record_count())).collect();
     for file in listing.added {
         writer.add_file(file, -1).map_err(failed)?;
     }

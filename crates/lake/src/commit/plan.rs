@@ -94,7 +94,15 @@ fn gather(files: &[FileRecord], change: &TableChange, plan: &mut Plan) -> Vec<Li
     plan.removed = leave.into_iter().cloned().collect();
     let stay = stay.into_iter().map(|f| Live { record: f.clone(), written: None, fresh: RoaringBitmap::new() });
     let new = change.append.iter().filter(|w| w.rows > 0).map(|w| Live {
-        record: FileRecord { view: w.view(), sequence: 0, manifest: Arc::from(""), in_wide: None, spelling: None, home: None, first_row_id: None },
+        record: FileRecord {
+            view: w.view(),
+            sequence: 0,
+            manifest: Arc::from(""),
+            in_wide: None,
+            spelling: None,
+            home: None,
+            first_row_id: None,
+        },
         written: Some(Arc::clone(w)),
         fresh: RoaringBitmap::new(),
     });

@@ -101,12 +101,7 @@ impl Rewrite<'_> {
     /// Encodes the new manifests; gives the table's files after the commit, and what has to be written.
     ///
     /// From format version 3 on, manifests without row ids, which a table has that was upgraded, are written anew and get some.
-    pub(super) async fn run(
-        &self,
-        former: &[ManifestFile],
-        plan: Plan,
-        new: Vec<EncodedDeletes>,
-    ) -> Result<Made, Error> {
+    pub(super) async fn run(&self, former: &[ManifestFile], plan: Plan, new: Vec<EncodedDeletes>) -> Result<Made, Error> {
         let live: Vec<&ManifestFile> = former.iter().filter(|m| manifests::is_live(m)).collect();
         let of = |content| live.iter().copied().filter(|m| m.content == content).collect::<Vec<_>>();
         let ids: HashSet<i32> = self.metadata.current_schema().field_id_to_name_map().keys().copied().collect();
@@ -190,9 +185,8 @@ impl Rewrite<'_> {
         gone: &HashSet<Place>,
     ) -> Result<Rewritten, Error> {
         let merge = live.len() >= MANIFESTS_MOST || (self.merges && live.len() > 1);
-        let lacks_ids = |m: &ManifestFile| {
-            self.stamp.has_lineage() && m.content == ManifestContentType::Data && m.first_row_id.is_none()
-        };
+        let lacks_ids =
+            |m: &ManifestFile| self.stamp.has_lineage() && m.content == ManifestContentType::Data && m.first_row_id.is_none();
         let is_replaced = |m: &&ManifestFile| {
             leaving.contains(m.manifest_path.as_str()) || (merge && m.manifest_length < MANIFEST_BYTES_FULL) || lacks_ids(m)
         };

@@ -61,9 +61,16 @@ pub(super) fn harmless(state: &TableState, updates: &[TableUpdate]) -> Result<()
 /// # Errors
 /// [`Kind::Invalid`].
 pub(super) fn keeps_deletes(former: &TableState, new: &TableState) -> Result<(), Error> {
-    let of = |state: &TableState| state.parts.metadata.current_snapshot().map(|s| (s.snapshot_id(), s.parent_snapshot_id()));
-    let (Some((before, _)), Some((now, parent))) = (of(former), of(new)) else { return Ok(()) };
-    if now == before || parent != Some(before) {
+    let (before, mut next) = (former.parts.metadata.current_snapshot_id(), new.parts.metadata.current_snapshot());
+    if before.is_none() || next.map(|s| s.snapshot_id()) == before {
+        return Ok(());
+    }
+    // A transaction may have added several, one on top of the other.
+    while next.is_some() && next.map(|s| s.snapshot_id()) != before {
+        let parent = next.and_then(|s| s.parent_snapshot_id());
+        next = parent.and_then(|id| new.parts.metadata.snapshot_by_id(id));
+    }
+    if next.is_none() {
         return Ok(());
     }
     for file in former.files().iter() {
@@ -71,7 +78,10 @@ pub(super) fn keeps_deletes(former: &TableState, new: &TableState) -> Result<(),
         let back = after.deleted.as_deref().map_or(gone.len(), |now| (gone.as_ref() - now).len());
         if back > 0 {
             let table = former.table();
-            let message = format!("this commit brings {back} deleted rows of {} back into {table}, which no change to a table does", file.path);
+            let message = format!(
+                "this commit brings {back} deleted rows of {} back into {table}, which no change to a table does",
+                file.path
+            );
             return Err(Error::new(Kind::Invalid, message).with_table(table).with_hint(
                 "The engine lost deletion vectors that share a file with those that it replaced. Let lakebox rewrite the table's files first (CALL system.compact), or delete with another engine.",
             ));

@@ -117,7 +117,8 @@ impl Outside {
             Some("1") => FormatVersion::V1,
             Some("3") => FormatVersion::V3,
             Some(other) => {
-                let message = format!("{table} is to have Iceberg format version {other}, and lakebox keeps tables of versions 2 and 3");
+                let message =
+                    format!("{table} is to have Iceberg format version {other}, and lakebox keeps tables of versions 2 and 3");
                 return Err(Error::new(Kind::Invalid, message)
                     .with_table(table)
                     .with_hint("Leave the property `format-version` out, or set it to 2 or 3."));

@@ -249,7 +249,8 @@ async fn hide(
             }
             if is_vector {
                 if by_vector.insert(path.clone(), rows).is_some() {
-                    let message = format!("{path} of {table} has two deletion vectors, and engines would not agree on which counts");
+                    let message =
+                        format!("{path} of {table} has two deletion vectors, and engines would not agree on which counts");
                     return Err(Error::new(crate::Kind::Corrupt, message));
                 }
                 continue;

@@ -181,9 +181,8 @@ mod tests {
         let runs = prop::collection::vec((any::<u32>(), 0u32..100_000), 0..4).prop_map(|runs| {
             runs.into_iter().flat_map(|(first, length)| first..=first.saturating_add(length)).collect::<RoaringBitmap>()
         });
-        let dense = (any::<u16>(), 2u32..5).prop_map(|(first, step)| {
-            (0..20_000u32).map(|i| u32::from(first) + i * step).collect::<RoaringBitmap>()
-        });
+        let dense = (any::<u16>(), 2u32..5)
+            .prop_map(|(first, step)| (0..20_000u32).map(|i| u32::from(first) + i * step).collect::<RoaringBitmap>());
         (alone, runs, prop::option::of(dense)).prop_map(|(a, b, c)| a | b | c.unwrap_or_default())
     }
 

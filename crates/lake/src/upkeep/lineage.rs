@@ -47,9 +47,8 @@ impl Origin {
             .enumerate()
             .map(|(at, place)| said(found[0], at).or_else(|| Some(self.first_row_id? + i64::from(*place))))
             .collect();
-        let changes: Int64Array = (0..places.len())
-            .map(|at| ids.is_valid(at).then(|| said(found[1], at).unwrap_or(self.sequence)))
-            .collect();
+        let changes: Int64Array =
+            (0..places.len()).map(|at| ids.is_valid(at).then(|| said(found[1], at).unwrap_or(self.sequence))).collect();
         [Arc::new(ids), Arc::new(changes)]
     }
 }
@@ -63,7 +62,8 @@ pub(super) fn added(
     places: &[u32],
     origin: Origin,
 ) -> Result<RecordBatch, Error> {
-    let column = |id| crate::sink::shape::position(found, Some(id)).and_then(|at| read.column(at).as_primitive_opt::<Int64Type>());
+    let column =
+        |id| crate::sink::shape::position(found, Some(id)).and_then(|at| read.column(at).as_primitive_opt::<Int64Type>());
     let lineage = origin.columns(places, COLUMNS.map(column));
     let columns = rows.columns().iter().cloned().chain(lineage).collect();
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(|e| Error::bug("keeping the ids of rows", e))

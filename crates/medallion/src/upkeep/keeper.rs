@@ -206,7 +206,9 @@ impl Upkeep {
         let declared = self.shared.lake.declared(table);
         let news = of.layout.is_some_and(|layout| declared.0.as_ref() != Some(&layout))
             || of.files.is_some_and(|files| declared.1 != files)
-            || of.format_version.is_some_and(|wanted| self.shared.lake.tables().state(table).is_some_and(|s| s.format_version() < wanted));
+            || of
+                .format_version
+                .is_some_and(|wanted| self.shared.lake.tables().state(table).is_some_and(|s| s.format_version() < wanted));
         news || self.shared.lake.rewrite_due(table, &of.policy.thresholds) > 0
     }
 

@@ -32,5 +32,6 @@ pub(super) fn format_version(options: &[SqlOption]) -> Result<u8, Error> {
 }
 
 fn unknown(option: &SqlOption) -> Error {
-    Error::new(Kind::Invalid, format!("`{option}` is no option of a table here")).with_hint("The one option is format_version = 2 or 3.")
+    Error::new(Kind::Invalid, format!("`{option}` is no option of a table here"))
+        .with_hint("The one option is format_version = 2 or 3.")
 }

@@ -418,7 +418,9 @@ mod tests {
     #[test]
     fn the_format_version_is_read_or_told_what_is_wrong_with_it() {
         let new = |sql: &str| match read(sql)? {
-            Some(Ddl::CreateTable { format_version, .. } | Ddl::CreateTableAs { format_version, .. }) => Ok::<u8, Error>(format_version),
+            Some(Ddl::CreateTable { format_version, .. } | Ddl::CreateTableAs { format_version, .. }) => {
+                Ok::<u8, Error>(format_version)
+            }
             _ => panic!("{sql}"),
         };
         for (sql, version) in [
@@ -437,7 +439,9 @@ mod tests {
             let error = read(sql).unwrap_err();
             assert_eq!((error.kind, error.message.as_str()), (Kind::Invalid, said));
         }
-        let Some(Ddl::Alter { steps, .. }) = read("alter table a.b set (format_version = 3)").unwrap() else { panic!("no alter") };
+        let Some(Ddl::Alter { steps, .. }) = read("alter table a.b set (format_version = 3)").unwrap() else {
+            panic!("no alter")
+        };
         assert!(matches!(steps[..], [ColumnStep::Version(3)]));
     }
 

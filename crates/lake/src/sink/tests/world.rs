@@ -131,7 +131,14 @@ impl World {
             let files = |state: &TableState| -> Vec<_> {
                 let files = state.parts.files.iter();
                 let of = |f: &FileRecord| {
-                    (f.view.path.clone(), f.view.deleted.clone(), f.in_wide.clone(), f.sequence, f.first_row_id, f.manifest.clone())
+                    (
+                        f.view.path.clone(),
+                        f.view.deleted.clone(),
+                        f.in_wide.clone(),
+                        f.sequence,
+                        f.first_row_id,
+                        f.manifest.clone(),
+                    )
                 };
                 files.map(of).collect()
             };
