@@ -1,6 +1,6 @@
 use super::{Compression, adapter::StrictAdapterFactory, scan::TextScan};
 use crate::{
-    provider::{ScanSize, reading_schema},
+    provider::{Footers, ScanSize, reading_schema},
     sql_types::plain_schema,
 };
 use arrow::{
@@ -14,7 +14,7 @@ use datafusion::{
     datasource::{
         TableType,
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory},
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
         source::DataSourceExec,
         table_schema::TableSchema,
     },
@@ -200,7 +200,7 @@ impl FilesTable {
             TableSchema::builder(Arc::new(Schema::new(kept))).with_table_partition_cols(self.spec.partitions.clone()).build();
         let source = ParquetSource::new(table)
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
+            .with_parquet_file_reader_factory(Arc::new(Footers::new(store, cache)));
         let groups = groups(files, state.config().target_partitions(), |f| f.meta.size);
         let group = |files: Vec<TableFile>| {
             let origin = || Origin { shown: self.spec.shown.clone(), files: self.spec.files.len(), bytes: self.spec.bytes() };

@@ -14,6 +14,7 @@ mod stats;
 mod table;
 
 pub(crate) use fields::reading_schema;
+pub(crate) use footers::Footers;
 pub(crate) use hot::HotExec;
 pub(crate) use origin::{FILES_LOOKED_AT, ScanFacts, ScanSize, scan_facts, scan_size};
 pub(crate) use prefilter::PrefilterExec;

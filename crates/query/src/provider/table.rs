@@ -2,7 +2,7 @@ use super::{
     constants::Constants,
     fields::{FieldIdAdapterFactory, reading_schema, source_schema},
     files::{ChosenFile, enough, groups},
-    footers::WithPageIndex,
+    footers::Footers,
     hot::HotExec,
     keys::pinned,
     origin::Origin,
@@ -16,10 +16,7 @@ use datafusion::{
     common::{DFSchema, Statistics, config::TableParquetOptions, stats::Precision},
     datasource::{
         TableType,
-        physical_plan::{
-            FileGroup, FileScanConfigBuilder, FileSource, ParquetFileReaderFactory, ParquetSource,
-            parquet::CachedParquetFileReaderFactory,
-        },
+        physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource},
         source::DataSourceExec,
         table_schema::TableSchemaBuilder,
     },
@@ -141,17 +138,16 @@ impl LakeTableProvider {
         let mut options = TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
         let store = state.runtime_env().object_store(&self.store)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let cached = CachedParquetFileReaderFactory::new(store, cache);
-        let readers: Arc<dyn ParquetFileReaderFactory> = if key_rows.is_some() {
+        let mut footers = Footers::new(store, cache);
+        if key_rows.is_some() {
             // Which rows to read is known, so nothing is to be ruled out.
             let global = &mut options.global;
             (global.pruning, global.enable_page_index, global.bloom_filter_on_read) = (false, false, false);
-            Arc::new(WithPageIndex(cached))
-        } else {
-            Arc::new(cached)
-        };
-        let source =
-            ParquetSource::new(table_schema).with_table_parquet_options(options).with_parquet_file_reader_factory(readers);
+            footers = footers.with_page_index();
+        }
+        let source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(footers));
         let projected = projection.iter().map(|&i| {
             // Numbers of rows come last.
             let at = if i < first { i } else { schema.fields().len() - 1 };
